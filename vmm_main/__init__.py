@@ -1,0 +1,1 @@
+"""The main process: owns KVM, guest memory, boards, buses, QMP and the supervisor of device processes."""

@@ -1,0 +1,1 @@
+"""Command line: one table of options, and everything that is made from it."""

@@ -1,0 +1,123 @@
+"""The main thread's event loop: descriptors, timers, and calls from other threads.
+
+Everything but the vCPUs' own exits happens on this loop: chardevs, QMP, signals, the supervisor. A callback
+must not block. asyncio would do the same for 33 ms of every start (docs/decisions/).
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import select
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+READABLE = select.EPOLLIN
+WRITABLE = select.EPOLLOUT
+HANG_UP = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
+
+
+class Timer:
+    """A callback that is due at a moment of the monotonic clock; cancel() takes it back."""
+
+    __slots__ = ("_loop", "callback", "deadline_s")
+
+    def __init__(self, loop: EventLoop, deadline_s: float, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self.deadline_s = deadline_s
+        self.callback = callback
+
+    def cancel(self) -> None:
+        """Takes the timer back; nothing happens if it has fired or was cancelled before."""
+        self._loop.forget_timer(self)
+
+
+class EventLoop:
+    """Dispatches readiness of descriptors, timers and cross-thread calls on the thread that runs it."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._watched: dict[int, Callable[[int], None]] = {}
+        self._timers: list[Timer] = []
+        self._calls: list[Callable[[], None]] = []
+        self._calls_lock = _thread.allocate_lock()
+        self._stopping = False
+        self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.watch(self._wake_fd, READABLE, self._run_calls)
+
+    def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
+        """Calls callback(ready events) whenever fd is ready for one of events (HANG_UP is always reported).
+
+        Level-triggered. events may be 0: then only hang-ups are reported.
+        """
+        self._epoll.register(fd, events)
+        self._watched[fd] = callback
+
+    def rewatch(self, fd: int, events: int) -> None:
+        """Changes the events that a watched fd is watched for."""
+        self._epoll.modify(fd, events)
+
+    def unwatch(self, fd: int) -> None:
+        """Forgets fd. Must be called before fd is closed."""
+        del self._watched[fd]
+        self._epoll.unregister(fd)
+
+    def call_at(self, deadline_s: float, callback: Callable[[], None]) -> Timer:
+        """Calls callback once time.monotonic() has reached deadline_s."""
+        timer = Timer(self, deadline_s, callback)
+        self._timers.append(timer)
+        self._timers.sort(key=lambda timer: timer.deadline_s)
+        return timer
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """Calls callback in delay_s seconds."""
+        return self.call_at(time.monotonic() + delay_s, callback)
+
+    def forget_timer(self, timer: Timer) -> None:
+        """Timer.cancel's other half."""
+        if timer in self._timers:
+            self._timers.remove(timer)
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Calls callback on the loop's thread, soon; the one method that any thread may call."""
+        with self._calls_lock:
+            self._calls.append(callback)
+        os.eventfd_write(self._wake_fd, 1)
+
+    def stop(self) -> None:
+        """Makes run() return after the callback that is running."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Dispatches until stop() is called."""
+        self._stopping = False
+        while not self._stopping:
+            self.run_once()
+
+    def run_once(self, timeout_s: float | None = None) -> None:
+        """Waits for the next readiness or timer, at most timeout_s, and dispatches it."""
+        if self._timers:
+            until_timer_s = max(0.0, self._timers[0].deadline_s - time.monotonic())
+            timeout_s = until_timer_s if timeout_s is None else min(timeout_s, until_timer_s)
+        for fd, events in self._epoll.poll(timeout_s):
+            callback = self._watched.get(fd)
+            if callback is not None:  # an earlier callback of this round may have unwatched it
+                callback(events)
+        now_s = time.monotonic()
+        while self._timers and self._timers[0].deadline_s <= now_s:
+            self._timers.pop(0).callback()
+
+    def close(self) -> None:
+        """Releases the loop's own descriptors."""
+        self._epoll.close()
+        os.close(self._wake_fd)
+
+    def _run_calls(self, _events: int) -> None:
+        os.eventfd_read(self._wake_fd)
+        with self._calls_lock:
+            calls, self._calls = self._calls, []
+        for call in calls:
+            call()

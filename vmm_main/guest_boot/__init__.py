@@ -1,0 +1,1 @@
+"""What puts a kernel into guest memory and the boot CPU at its entry."""

@@ -1,0 +1,1 @@
+"""ACPI tables of the boards, and the AML they hold."""

@@ -1,0 +1,98 @@
+"""The log: one line an entry, with time (UTC), pid, level and module.
+
+Written without the logging package, which costs eleven milliseconds of every start (docs/decisions/).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from vmm_main.errors import ConfigurationError
+
+DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+_LEVEL_NAMES = {DEBUG: "DEBUG", INFO: "INFO", WARNING: "WARNING", ERROR: "ERROR"}
+_STDERR = 2
+
+
+class _Sink:
+    """Where entries go, and from which level on."""
+
+    __slots__ = ("fd", "minimum_level")
+
+    def __init__(self) -> None:
+        self.fd = _STDERR
+        self.minimum_level = WARNING
+
+
+_sink = _Sink()
+
+
+def open_log_file(path: str) -> None:
+    """Sends all entries from INFO on to the file at path, which is made or appended to.
+
+    Raises:
+        ConfigurationError: the file can't be opened for writing.
+    """
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"-D {path}: can't open the log file: {error.strerror}") from error
+    _sink.fd = fd
+    _sink.minimum_level = INFO
+
+
+def log_everything_to_stderr() -> None:
+    """What -D without a value asks for: all entries from INFO on go to standard error."""
+    _sink.minimum_level = INFO
+
+
+def log_fd() -> int:
+    """The descriptor that entries are written to."""
+    return _sink.fd
+
+
+class Logger:
+    """Writes the entries of one module."""
+
+    __slots__ = ("_module", "_once")
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+        self._once: set[str] = set()
+
+    def debug(self, message: str) -> None:
+        """For developers: dropped unless the level says otherwise."""
+        self._write(DEBUG, message)
+
+    def info(self, message: str) -> None:
+        """What happened, in the ordinary course of things."""
+        self._write(INFO, message)
+
+    def warning(self, message: str) -> None:
+        """Something the operator should know; the VM runs on as asked."""
+        self._write(WARNING, message)
+
+    def warning_once(self, message: str) -> None:
+        """A warning that is written the first time only, however often the guest provokes it."""
+        if message not in self._once:
+            self._once.add(message)
+            self._write(WARNING, message)
+
+    def error(self, message: str) -> None:
+        """Something failed."""
+        self._write(ERROR, message)
+
+    def _write(self, level: int, message: str) -> None:
+        if level < _sink.minimum_level:
+            return
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+        text = message.replace("\n", "\\n")
+        line = f"{stamp}.{int(now % 1 * 1e6):06d}Z {os.getpid()} {_LEVEL_NAMES[level]} {self._module}: {text}\n"
+        try:
+            os.write(_sink.fd, line.encode("utf-8", "backslashreplace"))
+        except OSError:
+            # The log's reader is gone or its disk is full. There is nowhere left to say so, and the guest
+            # must not suffer for it.
+            return

@@ -1,0 +1,1 @@
+"""Boards and the life of the virtual machine."""
