@@ -132,7 +132,7 @@ def listen_at_path(named: str, path: str) -> UnixListener:
     length_bytes = len(os.fsencode(path))
     if not 1 <= length_bytes <= _PATH_MAX_BYTES or "\0" in path:
         raise ConfigurationError(
-            f"{named}: the path has {length_bytes} bytes; allowed are 1 to {_PATH_MAX_BYTES}, none of them zero"
+            f"{named}: the path has {length_bytes} bytes; allowed are 1 to {_PATH_MAX_BYTES}, none is zero"
         )
     listening = _stream_socket(named)
     try:
@@ -241,7 +241,7 @@ def _refuse_unless_stale(named: str, path: str) -> None:
         return
     if mode & _S_IFMT != _S_IFSOCK:
         raise ConfigurationError(
-            f"{named}: the path exists and is no socket; it is left alone. Allowed is a path that doesn't exist"
+            f"{named}: it exists and is no socket; it is left alone. Allowed is a path that doesn't exist"
         )
     probe = _stream_socket(named)
     try:
