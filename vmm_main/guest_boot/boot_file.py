@@ -110,11 +110,11 @@ class BootFile:
         if offset + length > self.size_bytes:
             raise self.truncated(offset + length)
         try:
-            memory.load_file(self._fd, offset, gpa, length)
-        except EOFError as error:  # it shrank after look_again()
-            raise self.truncated(offset + length) from error
+            loaded_bytes = memory.load_file(self._fd, offset, gpa, length)
         except OSError as error:
             raise self.refuse(f"can't be read ({error.strerror})") from error
+        if loaded_bytes < length:  # it shrank after look_again()
+            raise self.truncated(offset + length)
 
     def truncated(self, needed_bytes: int) -> GuestImageError:
         """The error for a file that ends before its own header says it does."""

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         def zero(self, gpa: int, length: int) -> None:
             """Fills with zeros; ValueError if that isn't all RAM."""
 
-        def load_file(self, fd: int, offset: int, gpa: int, length: int) -> None:
-            """Reads a file's bytes into guest memory; EOFError if it ends before, OSError, ValueError."""
+        def load_file(self, fd: int, file_offset: int, gpa: int, length: int) -> int:
+            """Reads a file's bytes into guest memory, fewer than length where it ends before."""
 
 
 # The types of a memory map's entries (ACPI 6.4 table 15.4; the PVH protocol uses the same numbers).
