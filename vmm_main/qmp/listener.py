@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 _log = Logger("qmp")
 
-# How long the end of the process waits for clients to take their last replies and events.
-_LAST_WORDS_S = 1.0
+# How long the end of the process waits for clients to take their last replies and events: SIGTERM promises a second.
+_LAST_WORDS_S = 0.3
 
 
 class QmpMonitors:
     """All QMP monitors of one VM.
 
     In this order: listen() for each monitor on a socket and speak_on() for each on another chardev, as early
-    as errors should show; start() once the machine exists; close() at the end, before the chardevs are closed.
+    as errors should show; start() once the machine exists; close() at the end, before the chardevs'.
     """
 
     __slots__ = ("_chardev_monitors", "_limits", "_machine", "_server", "listeners")
@@ -70,7 +70,7 @@ class QmpMonitors:
     def server(self) -> QmpServer:
         """Returns the server, made at the first call."""
         if self._server is None:
-            from vmm_main.qmp.server import QmpServer  # noqa: PLC0415  (not before the first client)
+            from vmm_main.qmp.server import QmpServer  # not before the first client
 
             assert self._machine is not None
             self._server = QmpServer(self._machine, self, self._limits)
@@ -130,8 +130,8 @@ class QmpListener:
             client.finish(deadline_s)
 
     def _client_came(self, client: _socket.socket) -> None:
-        from vmm_main.qmp.session import QmpSession  # noqa: PLC0415  (not before the first client)
-        from vmm_main.qmp.socket_transport import SocketTransport  # noqa: PLC0415
+        from vmm_main.qmp.session import QmpSession  # not before the first client
+        from vmm_main.qmp.socket_transport import SocketTransport
 
         server = self._monitors.server()
         transport = SocketTransport(self, self._monitors.loop, client)
@@ -218,7 +218,7 @@ class ChardevMonitor(FrontEnd):
         self._opening = False
         if self._ended or not self._backend.connected:
             return
-        from vmm_main.qmp.session import QmpSession  # noqa: PLC0415  (not before the first client)
+        from vmm_main.qmp.session import QmpSession  # not before the first client
 
         name = f"chardev {self._backend.config.chardev_id}"
         self._session = QmpSession(self._monitors.server(), self, name, skip_line=self._skip_line)

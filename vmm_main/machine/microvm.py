@@ -1,0 +1,190 @@
+"""The light VM's board: what is on it, where, and how a KVM VM is made to show it.
+
+Kept through reboots: guest memory, devices, boot files. Made anew: the KVM VM with its vCPUs and interrupt
+controllers, so that a reboot begins in the state that a power-on does (docs/decisions/).
+"""
+
+from __future__ import annotations
+
+from vmm_main.errors import HostError
+from vmm_main.guest_boot.acpi.tables import build_acpi_tables
+from vmm_main.guest_boot.loader import BootImages
+from vmm_main.guest_memory import GuestMemory
+from vmm_main.kvm._kvm import lib
+from vmm_main.kvm.cpu_state import set_cpuid, set_entry_registers, set_firmware_msrs
+from vmm_main.kvm.cpuid import GuestCpuid
+from vmm_main.kvm.system import KvmSystem
+from vmm_main.kvm.vcpu import PARK, Vcpu
+from vmm_main.kvm.vm import KvmVm
+from vmm_main.legacy_devices.i8042 import I8042
+from vmm_main.legacy_devices.power_registers import PowerRegisters
+from vmm_main.legacy_devices.rtc import Rtc
+from vmm_main.legacy_devices.uart16550 import Uart16550
+from vmm_main.machine.address_map import (
+    ACPI_TABLES_GPA,
+    COM1_PORT,
+    COM1_PORTS,
+    I8042_COMMAND_PORT,
+    I8042_DATA_PORT,
+    POWER_PORT,
+    POWER_PORTS,
+    RTC_PORT,
+    RTC_PORTS,
+)
+from vmm_main.machine.gsi_map import COM1_GSI, GED_GSI
+from vmm_main.machine.io_bus import IoBus
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmm_main.chardev.backend import ChardevBackend
+    from vmm_main.event_loop import EventLoop
+    from vmm_main.fd_sets import FdSets
+    from vmm_main.kvm.vcpu import VcpuFailure
+    from vmm_main.vm_config import VmConfig
+
+# A vCPU leaves KVM_RUN within microseconds of its kick; this catches a host that has stopped scheduling it.
+_PARK_DEADLINE_S = 60.0
+
+
+class MicroVm:
+    """The board. Methods are for the main thread unless they say otherwise."""
+
+    __slots__ = ("_config", "_cpuid", "_images", "_io_bus", "_kvm", "_mmio_bus", "_on_failure", "_on_reset",
+                 "_vm", "memory", "power_registers", "uart", "vcpus")  # fmt: skip
+
+    def __init__(
+        self,
+        config: VmConfig,
+        loop: EventLoop,
+        serial: ChardevBackend | None,
+        fd_sets: FdSets,
+        *,
+        on_poweroff: Callable[[], None],
+        on_reset: Callable[[], None],
+        on_failure: Callable[[VcpuFailure], None],
+    ) -> None:
+        """Opens /dev/kvm and the boot files and makes memory and devices; power_on() makes the CPUs.
+
+        on_poweroff, on_reset and on_failure are called on vCPU threads.
+
+        Raises:
+            ConfigurationError: A boot file can't be used.
+            HostError: The host lacks KVM or memory.
+        """
+        assert config.kernel_path is not None
+        self._config = config
+        self._on_reset = on_reset
+        self._on_failure = on_failure
+        self._images = BootImages(
+            config.kernel_path,
+            config.initrd_path,
+            kernel_fd=fd_sets.find(config.kernel_path),
+            initrd_fd=fd_sets.find(config.initrd_path),
+        )
+        self._kvm = KvmSystem()
+        limit = self._kvm.extension(lib.KVM_CAP_MAX_VCPUS)
+        if config.cpus > limit:
+            raise HostError(f"-smp {config.cpus}: this host's KVM allows at most {limit} CPUs")
+        self._cpuid = GuestCpuid(self._kvm, config.cpus)
+        self.memory = GuestMemory(config.memory_bytes, include_in_core=config.dump_guest_core)
+        self._vm: KvmVm | None = None
+        self.vcpus: list[Vcpu] = []
+
+        self._io_bus = IoBus()
+        self._mmio_bus = IoBus()
+        self.power_registers = PowerRegisters(
+            on_poweroff=on_poweroff, on_reset=on_reset, raise_interrupt=self._raise_ged
+        )
+        self._io_bus.add(POWER_PORT, POWER_PORTS, self.power_registers)
+        self._io_bus.add(RTC_PORT, RTC_PORTS, Rtc(base_is_utc=config.rtc_base_is_utc))
+        i8042 = I8042(on_reset=on_reset)
+        self._io_bus.add(I8042_DATA_PORT, 1, i8042.data_port)
+        self._io_bus.add(I8042_COMMAND_PORT, 1, i8042.command_port)
+        self.uart: Uart16550 | None = None
+        if serial is not None:
+            self.uart = Uart16550(loop, serial)
+            self._io_bus.add(COM1_PORT, COM1_PORTS, self.uart)
+
+    def power_on(self) -> None:
+        """Makes the KVM VM and its CPUs and loads the guest; all CPUs are parked afterwards.
+
+        Raises:
+            ConfigurationError: A boot file can't be used.
+            HostError: KVM refuses a step.
+        """
+        config = self._config
+        self.memory.write(
+            ACPI_TABLES_GPA, build_acpi_tables(config.cpus, com1=self.uart is not None, rtc=True)
+        )
+        entry = self._images.load(self.memory, config.append, ACPI_TABLES_GPA)
+        self._vm = KvmVm(self._kvm, self.memory)
+        if self.uart is not None:
+            self.uart.reset(self._vm.fd, COM1_GSI)
+        self.power_registers.reset()
+        for cpu in range(config.cpus):
+            vcpu = Vcpu(
+                self._vm.fd,
+                cpu,
+                self._kvm.run_size,
+                self._io_bus,
+                self._mmio_bus,
+                uart=self.uart,
+                uart_port=COM1_PORT,
+                on_triple_fault=self._on_reset,
+                on_failure=self._on_failure,
+            )
+            self.vcpus.append(vcpu)
+            set_cpuid(vcpu.fd, self._cpuid, cpu)
+            set_firmware_msrs(vcpu.fd)
+        set_entry_registers(self.vcpus[0].fd, entry)
+        for vcpu in self.vcpus:
+            vcpu.start()
+
+    def resume(self) -> None:
+        """Lets all CPUs run. All must be parked."""
+        for vcpu in self.vcpus:
+            vcpu.wait_parked(_PARK_DEADLINE_S)
+            vcpu.resume()
+
+    def ask_to_park(self) -> None:
+        """Asks all CPUs to park. Any thread, a vCPU's own included: it parks when its exit is done."""
+        for vcpu in self.vcpus:
+            vcpu.ask(PARK)
+
+    def park(self) -> None:
+        """Asks all CPUs to park and waits until they have.
+
+        Raises:
+            HostError: One doesn't.
+        """
+        self.ask_to_park()
+        for vcpu in self.vcpus:
+            if not vcpu.wait_parked(_PARK_DEADLINE_S):
+                raise HostError(f"CPU {vcpu.cpu} didn't stop within {_PARK_DEADLINE_S:.0f} s")
+
+    def power_off(self) -> None:
+        """Parks and frees the CPUs and the KVM VM. Memory, devices and boot files stay."""
+        if self._vm is None:
+            return
+        self.park()
+        for vcpu in self.vcpus:
+            vcpu.end()
+            vcpu.close()
+        self.vcpus = []
+        if self.uart is not None:
+            self.uart.reset(-1, COM1_GSI)
+        self._vm.close()
+        self._vm = None
+
+    def close(self) -> None:
+        """Frees everything."""
+        self.power_off()
+        self._kvm.close()
+        self._images.close()
+        self.memory.close()
+
+    def _raise_ged(self) -> None:
+        if self._vm is not None:
+            self._vm.pulse_gsi(GED_GSI)

@@ -1,0 +1,149 @@
+"""The main process among others: going to the background, the pid file, and signals."""
+
+from __future__ import annotations
+
+import _signal
+import faulthandler
+import os
+
+from vmm_main import log
+from vmm_main.errors import BulkheadError, ConfigurationError
+from vmm_main.kvm._kvm import lib
+from vmm_main.kvm.system import check
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmm_main.event_loop import EventLoop
+
+_READY = b"\0"
+_SIGNALFD_SIGINFO_SIZE = 128  # struct signalfd_siginfo; its first field is the signal's number
+
+_SIGNAL_NAMES = {_signal.SIGTERM: "SIGTERM", _signal.SIGINT: "SIGINT", _signal.SIGHUP: "SIGHUP"}
+
+
+class EndedBySignalError(BulkheadError):
+    """A signal came before the VM was there."""
+
+
+class Daemon:
+    """The child's side of -daemonize: the caller waits in the parent until report_ready() or report_failure()."""
+
+    __slots__ = ("_pipe",)
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+
+    @classmethod
+    def fork(cls) -> Daemon:
+        """Returns in the child only. The parent says what the child reports, and exits with 0 or 1.
+
+        Before any thread is made and any device opened; the child becomes the oldest process of its VM.
+        """
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child:
+            os.close(writing)
+            os._exit(_wait_for_report(reading, child))
+        os.close(reading)
+        os.setsid()
+        return cls(writing)
+
+    def report_ready(self) -> None:
+        """Lets the caller go, and lets go of its terminal: stdin, stdout and stderr become /dev/null."""
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        os.close(null)
+        os.write(self._pipe, _READY)
+        os.close(self._pipe)
+
+    def report_failure(self, message: str) -> None:
+        """Has the caller print message and exit with 1. Nothing happens if it has gone already."""
+        try:
+            os.write(self._pipe, message.encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            log.Logger("start").error(f"{message} (the caller can't be told: {error.strerror})")
+
+
+def _wait_for_report(pipe: int, child: int) -> int:
+    """Reads what the child has to say; returns the caller's exit status."""
+    report = b""
+    while chunk := os.read(pipe, 4096):
+        report += chunk
+        if report == _READY:
+            return 0
+    if not report:
+        _, status = os.waitpid(child, 0)
+        report = f"the daemon ended before it was ready (wait status {status:#x})".encode()
+    os.write(2, b"bulkhead: " + report + b"\n")
+    return 1
+
+
+class PidFile:
+    """-pidfile: made with our pid in it, removed at the end if it is still ours."""
+
+    __slots__ = ("_identity", "_path")
+
+    def __init__(self, path: str) -> None:
+        """Makes the file.
+
+        Raises:
+            ConfigurationError: It exists, or can't be made.
+        """
+        self._path = os.path.abspath(path)
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOCTTY, 0o644)
+        except FileExistsError as error:
+            raise ConfigurationError(f"-pidfile {path}: the file exists; it must not") from error
+        except OSError as error:
+            raise ConfigurationError(f"-pidfile {path}: can't make the file: {error.strerror}") from error
+        os.write(fd, b"%d\n" % os.getpid())
+        status = os.fstat(fd)
+        self._identity = (status.st_dev, status.st_ino)
+        os.close(fd)
+
+    def remove(self) -> None:
+        """Removes the file, unless someone has put another in its place."""
+        try:
+            status = os.stat(self._path, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if (status.st_dev, status.st_ino) == self._identity:
+            os.unlink(self._path)
+
+
+class EndSignals:
+    """SIGTERM, SIGINT and SIGHUP, taken from a descriptor on the event loop."""
+
+    __slots__ = ("_fd", "_loop", "on_signal")
+
+    def __init__(self, loop: EventLoop) -> None:
+        """Blocks the signals in this thread and all that it makes from now on.
+
+        Raises:
+            HostError: The kernel refuses.
+        """
+        self._loop = loop
+        self.on_signal: Callable[[], None] | None = None
+        self._fd = check(lib.process_signals_open(), "can't take signals")
+        loop.watch(self._fd, 1, self._on_readable)
+
+    def close(self) -> None:
+        """Closes the descriptor; the signals stay blocked."""
+        self._loop.unwatch(self._fd)
+        os.close(self._fd)
+
+    def _on_readable(self, _events: int) -> None:
+        number = int.from_bytes(os.read(self._fd, _SIGNALFD_SIGINFO_SIZE)[:4], "little")
+        name = _SIGNAL_NAMES.get(number, str(number))
+        log.Logger("start").info(f"ended by {name}")
+        if self.on_signal is None:
+            raise EndedBySignalError(f"ended by {name} before the VM was started")
+        self.on_signal()
+
+
+def write_stacks_on_sigquit() -> None:
+    """Makes SIGQUIT write every thread's Python stack to the log, even while the event loop hangs."""
+    faulthandler.register(_signal.SIGQUIT, file=log.log_fd(), all_threads=True, chain=False)

@@ -1,0 +1,147 @@
+"""The main process from its arguments to its exit status.
+
+Everything imported here is imported at every start, before the guest's first instruction: the boundary that
+DESIGN §12's budget draws. What is needed later (--help, QMP's server, error reports) is imported later. A test
+holds the list of modules.
+
+Exit statuses: 0 the VM ended as asked (power-off, quit, SIGTERM, SIGINT, SIGHUP); 1 it couldn't be started or
+couldn't go on, with one line on standard error, or stopped on an error inside Bulkhead, with its stack.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from vmm_main import log
+from vmm_main.chardev.factory import open_chardev
+from vmm_main.command_line.parser import parse
+from vmm_main.errors import BulkheadError, HostError
+from vmm_main.event_loop import EventLoop
+from vmm_main.fd_sets import FdSets
+from vmm_main.machine.machine import Machine
+from vmm_main.process_life import Daemon, EndSignals, PidFile, write_stacks_on_sigquit
+from vmm_main.qmp.listener import QmpMonitors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vmm_main.chardev.backend import ChardevBackend
+    from vmm_main.vm_config import VmConfig
+
+_log = log.Logger("start")
+
+# How long the end of the process waits for whoever reads the serial port.
+_LAST_OUTPUT_S = 0.3
+_STDERR = 2
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one VM from its command line to its end and returns the exit status."""
+    if "--help" in arguments or "-help" in arguments or "-h" in arguments:
+        from vmm_main.command_line.synopsis import synopsis
+
+        print(synopsis())
+        return 0
+    if "--version" in arguments or "-version" in arguments:
+        from vmm_main.version import VERSION, git_commit
+
+        print(f"Bulkhead {VERSION} ({git_commit()})")
+        return 0
+    daemon: Daemon | None = None
+    try:
+        config = parse(arguments)
+        if config.log_path is not None:
+            log.open_log_file(config.log_path)
+        elif config.log_to_stderr:
+            log.log_everything_to_stderr()
+        if config.daemonize:
+            daemon = Daemon.fork()
+        return _run(config, daemon)
+    except BulkheadError as error:
+        if log.log_fd() != _STDERR:
+            _log.error(str(error))
+        if daemon is not None:
+            daemon.report_failure(str(error))
+        else:
+            _complain(str(error))
+        return 1
+
+
+def _run(config: VmConfig, daemon: Daemon | None) -> int:
+    """Makes the VM, runs it, and undoes everything in the opposite order, however it ends."""
+    undo: list[Callable[[], None]] = []
+    try:
+        return _run_with(config, daemon, undo)
+    finally:
+        while undo:
+            undo.pop()()
+
+
+def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], None]]) -> int:
+    for text in config.warnings:
+        _log.warning(text)
+    if config.no_effect:
+        _log.info(f"accepted without effect: {', '.join(config.no_effect)}")
+    write_stacks_on_sigquit()
+    loop = EventLoop()
+    undo.append(loop.close)
+    signals = EndSignals(loop)
+    undo.append(signals.close)
+    if config.pidfile_path is not None:
+        undo.append(PidFile(config.pidfile_path).remove)
+    fd_sets = FdSets(config.fd_sets)
+    monitors = QmpMonitors()
+    undo.append(monitors.close)
+    chardevs = _open_chardevs(config, loop, fd_sets, monitors, undo)
+    machine = Machine(config, loop, chardevs, fd_sets)
+    undo.append(machine.close)
+    machine.power_on()
+    undo.append(lambda: machine.flush_serial(time.monotonic() + _LAST_OUTPUT_S))
+    signals.on_signal = lambda: machine.quit("host-signal")
+    monitors.start(machine)
+    if daemon is not None:
+        # On the loop: from then on a QMP client is answered.
+        loop.call_soon(daemon.report_ready)
+    if not config.start_paused:
+        _trace_modules()
+        machine.start()
+    loop.run()
+    if machine.failure is not None:
+        raise HostError(machine.failure)
+    return 0
+
+
+def _open_chardevs(
+    config: VmConfig,
+    loop: EventLoop,
+    fd_sets: FdSets,
+    monitors: QmpMonitors,
+    undo: list[Callable[[], None]],
+) -> dict[str, ChardevBackend]:
+    """Opens every chardev; a QMP socket that listens gets a server of its own, which takes many clients."""
+    chardevs: dict[str, ChardevBackend] = {}
+    for chardev in config.chardevs:
+        is_qmp = chardev.chardev_id in config.qmp_chardev_ids
+        if is_qmp and chardev.backend == "socket" and chardev.server:
+            monitors.listen(chardev)
+            continue
+        backend = open_chardev(chardev, loop, fd_sets)
+        undo.append(backend.close)
+        chardevs[chardev.chardev_id] = backend
+        if is_qmp:
+            monitors.speak_on(backend)
+    return chardevs
+
+
+def _trace_modules() -> None:
+    """BULKHEAD_TRACE=modules: the log gets the list that the test of the lean start compares."""
+    if "modules" in os.environ.get("BULKHEAD_TRACE", "").split(","):
+        _log.info(f"modules at the first KVM_RUN: {' '.join(sorted(sys.modules))}")
+
+
+def _complain(message: str) -> None:
+    """The one line on standard error."""
+    os.write(_STDERR, f"bulkhead: {message}\n".encode("utf-8", "backslashreplace"))
