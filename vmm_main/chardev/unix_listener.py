@@ -25,7 +25,8 @@ _log = Logger("chardev")
 
 # sockaddr_un's sun_path holds 108 bytes, the final zero included (unix(7)).
 _PATH_MAX_BYTES = 107
-_BACKLOG = 16
+# A connect() that may not block fails at once when the backlog is full.
+_BACKLOG = 128
 # After accept() failed for want of descriptors or memory: the backlog stays readable, so don't spin on it.
 _ACCEPT_RETRY_S = 1.0
 _SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)

@@ -1,8 +1,8 @@
 """Finds where one JSON object ends and the next begins in a client's bytes, at bounded cost.
 
 A message may span lines, and several may stand on one line: QEMU takes both. Only brackets and strings are
-looked at here, each byte once; a complete message goes to the json module. After a mistake, reading goes on at
-the next line, so that one bad line doesn't take later commands with it.
+looked at here, each byte once; a complete message goes to the json module. After a mistake, reading goes on
+at the next line, so that one bad line doesn't take later commands with it.
 """
 
 from __future__ import annotations

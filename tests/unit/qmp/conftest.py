@@ -1,0 +1,45 @@
+"""A running QMP server for each test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.qmp.fake_machine import RunningMonitors
+from tests.unit.qmp.raw_client import RawClient
+from vmm_main.qmp.limits import QmpLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def limits() -> QmpLimits:
+    """The server's limits: change them before `running` is used, by a fixture of the same name."""
+    return QmpLimits()
+
+
+@pytest.fixture
+def socket_path(tmp_path: Path) -> str:
+    return str(tmp_path / "qmp.sock")
+
+
+@pytest.fixture
+def running(limits: QmpLimits, socket_path: str) -> Iterator[RunningMonitors]:
+    """Monitors that listen at socket_path."""
+    monitors = RunningMonitors(limits)
+    monitors.listen(socket_path)
+    monitors.start()
+    yield monitors
+    monitors.stop()
+
+
+@pytest.fixture
+def client(running: RunningMonitors, socket_path: str) -> Iterator[RawClient]:
+    """A client that has negotiated."""
+    connected = RawClient(socket_path)
+    connected.negotiate()
+    yield connected
+    connected.close()
