@@ -185,9 +185,9 @@ class ChardevMonitor(FrontEnd):
 
     def client_disconnected(self) -> None:
         """Ends the session."""
-        self._skip_line = False
         if self._session is not None:
             self._session.close("client disconnected")
+        self._skip_line = False  # what the next client sends begins with a line
 
     # Towards the session
 

@@ -50,7 +50,7 @@ class RawClient:
         line = self.receive_line()
         return None if line is None else json.loads(line)
 
-    def execute(self, name: str, **arguments: Any) -> Any:
+    def execute(self, name: str, /, **arguments: Any) -> Any:
         """Sends a command and returns the next message."""
         request = {"execute": name} | ({"arguments": arguments} if arguments else {})
         self.send(json.dumps(request).encode() + b"\n")
