@@ -83,7 +83,7 @@ def _is_text(head: bytes) -> bool:
         return True
     if min(beyond_ascii) < 0x80:
         return False
-    for cut_off_bytes in range(4):  # of the last character, by the end of head
+    for cut_off_bytes in range(min(4, len(beyond_ascii))):  # of the last character, by the end of head
         try:
             beyond_ascii[: len(beyond_ascii) - cut_off_bytes].decode("utf-8")
         except UnicodeDecodeError:
