@@ -1,4 +1,4 @@
-"""Where everything is in the x86_64 microvm's two address spaces: one map, so that nothing can overlap unseen.
+"""Where everything is in the x86_64 microvm's two address spaces: one map, so that nothing overlaps unseen.
 
 Guest-physical memory (gpa), in ascending order; what isn't listed below 3 GiB is RAM::
 
