@@ -38,9 +38,9 @@ $ qmp-shell /run/vm.sock
   chardev; on a socket it is the same as `-qmp`, elsewhere there is one session at a time.
 - The server begins with a greeting. The client answers with `qmp_capabilities`, and may then send commands and
   will be sent events. A client that hasn't negotiated gets no event.
-- A command is a JSON object, `{{"execute": NAME, "arguments": {{...}}, "id": ANY}}`; `arguments` and `id`
-  may be left out. The reply has `return` or `error`, and the same `id`. Objects may span lines, or follow
-  each other on one.
+- A command is a JSON object, `{{"execute": NAME, "arguments": {{...}}, "id": ANY}}`; `arguments` and
+  `id` may be left out. The reply has `return` or `error`, and the same `id`. Objects may span lines, or
+  follow each other on one.
 - The server writes one object a line, in ASCII, and ends lines by `\\r\\n`. Replies come in the order of
   the commands.
 - An error is `{{"class": CLASS, "desc": TEXT}}`. `CommandNotFound`: no such command, or not before (or after)
