@@ -96,6 +96,8 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
     monitors = QmpMonitors()
     undo.append(monitors.close)
     chardevs = _open_chardevs(config, loop, fd_sets, monitors, undo)
+    # Once more, on top: a monitor's last words need its chardev. The first one is for a chardev that can't open.
+    undo.append(monitors.close)
     machine = Machine(config, loop, chardevs, fd_sets)
     undo.append(machine.close)
     machine.power_on()

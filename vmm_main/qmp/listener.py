@@ -83,7 +83,10 @@ class QmpMonitors:
         return self._machine.loop
 
     def close(self) -> None:
-        """Gives every client its last replies and events, a second at most, and removes the sockets."""
+        """Gives every client its last replies and events, a second at most, and removes the sockets.
+
+        May be called again, without effect.
+        """
         deadline_s = time.monotonic() + _LAST_WORDS_S
         for listener in self.listeners:
             listener.close(deadline_s)
