@@ -96,7 +96,7 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
     monitors = QmpMonitors()
     undo.append(monitors.close)
     chardevs = _open_chardevs(config, loop, fd_sets, monitors, undo)
-    # Once more, on top: a monitor's last words need its chardev. The first one is for a chardev that can't open.
+    # Once more, on top: a monitor's last words need its chardev. The first is for a chardev that can't open.
     undo.append(monitors.close)
     machine = Machine(config, loop, chardevs, fd_sets)
     undo.append(machine.close)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 _log = Logger("qmp")
 
-# How long the end of the process waits for clients to take their last replies and events: SIGTERM promises a second.
+# How long the end of the process waits for clients to take their last replies and events; SIGTERM promises an
+# end within a second.
 _LAST_WORDS_S = 0.3
 
 
@@ -83,7 +84,7 @@ class QmpMonitors:
         return self._machine.loop
 
     def close(self) -> None:
-        """Gives every client its last replies and events, a second at most, and removes the sockets.
+        """Gives every client its last replies and events, waiting a moment for it, and removes the sockets.
 
         May be called again, without effect.
         """
