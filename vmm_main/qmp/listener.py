@@ -93,6 +93,8 @@ class QmpMonitors:
             listener.close(deadline_s)
         for monitor in self._chardev_monitors:
             monitor.close(deadline_s)
+        if self._server is not None:
+            self._server.descriptors.close_all()
 
 
 class QmpListener:

@@ -10,6 +10,7 @@ import time
 from vmm_main.log import Logger
 from vmm_main.qmp.commands import TABLES
 from vmm_main.qmp.limits import QmpLimits
+from vmm_main.qmp.named_descriptors import NamedDescriptors
 from vmm_main.qmp.schema import Vocabulary
 from vmm_main.qmp.wire_format import encode_line
 from vmm_main.version import VERSION
@@ -32,7 +33,7 @@ _PACKAGE = f"Bulkhead {VERSION}"
 class QmpServer:
     """What all sessions of one VM share."""
 
-    __slots__ = ("limits", "machine", "monitors", "sessions", "vocabulary")
+    __slots__ = ("descriptors", "limits", "machine", "monitors", "sessions", "vocabulary")
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class QmpServer:
         self.limits = limits or QmpLimits()
         self.vocabulary = vocabulary or Vocabulary(TABLES)
         self.sessions: list[QmpSession] = []
+        self.descriptors = NamedDescriptors()
         machine.add_event_listener(self.emit)
 
     def version(self) -> dict[str, Any]:

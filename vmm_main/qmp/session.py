@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-import traceback
 
 from vmm_main.errors import BulkheadError
 from vmm_main.log import Logger
@@ -262,6 +261,8 @@ class QmpSession:
         except BulkheadError as error:
             self._fail(request_id, QmpError(str(error)))
         except Exception as error:  # noqa: BLE001  (a fault in one command must not end the VM: log it, say so)
+            import traceback
+
             _log.error(f"{self.name}: a command failed by a fault of Bulkhead's: {traceback.format_exc()}")
             self._fail(request_id, QmpError(f"Internal error: {type(error).__name__}: {error}"))
         else:
