@@ -24,13 +24,13 @@ def _closefd(call: Call) -> None:
 
 TABLE = Table(
     "File descriptors",
-    "A client on a unix socket may send descriptors, so that Bulkhead needn't be able to open what they stand "
-    "for. One that no command takes is closed with the session.",
+    "A client on a unix socket may send descriptors, so that Bulkhead needn't be able to open what they "
+    "stand for. One that no command takes is closed with the session.",
     commands=(
         Command(
             "getfd",
-            "Takes the oldest descriptor that came by SCM_RIGHTS and keeps it under a name, for a later command. "
-            "A descriptor of that name is replaced. Names outlive the session.",
+            "Takes the oldest descriptor that came by SCM_RIGHTS and keeps it under a name, for a later "
+            "command. A descriptor of that name is replaced. Names outlive the session.",
             _getfd,
             Member("fdname", STR, "The name; it doesn't begin with a digit."),
         ),
