@@ -1,0 +1,1 @@
+"""Kernels out of Debian's packages, without installing them: download, modules in load order, initramfs."""
