@@ -25,7 +25,16 @@ _MSG_CMSG_CLOEXEC = 0x40000000
 class SocketTransport:
     """Reads only what the session has room for, and writes what the client takes."""
 
-    __slots__ = ("_events", "_gone", "_input_over", "_listener", "_loop", "_session", "_socket")
+    __slots__ = (
+        "_events",
+        "_gone",
+        "_input_over",
+        "_listener",
+        "_loop",
+        "_output_waits",
+        "_session",
+        "_socket",
+    )
 
     def __init__(self, listener: QmpListener, loop: EventLoop, client: _socket.socket) -> None:
         self._listener = listener
@@ -34,6 +43,7 @@ class SocketTransport:
         self._session: QmpSession | None = None
         self._events = 0
         self._input_over = False
+        self._output_waits = False
         # Both directions are shut: the descriptor, which would be ready for ever, isn't watched any more.
         self._gone = False
 
@@ -49,11 +59,15 @@ class SocketTransport:
         if self._gone:
             return len(data)
         try:
-            return self._socket.send(data, _socket.MSG_NOSIGNAL)
+            taken = self._socket.send(data, _socket.MSG_NOSIGNAL)
         except BlockingIOError:
-            return 0
+            taken = 0
         except (BrokenPipeError, ConnectionResetError):
             return len(data)
+        if taken < len(data):
+            self._output_waits = True
+            self._update_events()
+        return taken
 
     def input_wanted(self) -> None:
         """The session has room again."""
@@ -98,6 +112,7 @@ class SocketTransport:
             self._read_all()
             return
         if events & WRITABLE:
+            self._output_waits = False
             session.output_possible()
         if events & READABLE:
             self._read()
@@ -136,7 +151,7 @@ class SocketTransport:
         if session is None or self._gone:
             return
         events = READABLE if not self._input_over and session.input_room() > 0 else 0
-        if session.has_output:
+        if self._output_waits:
             events |= WRITABLE
         if events != self._events:
             self._events = events

@@ -98,6 +98,10 @@ class RunningMonitors:
         assert done.wait(DEADLINE_S), f"the event loop doesn't answer: {self.failure!r}"
         return results[0]
 
+    def quit_soon(self) -> None:
+        """Closes the monitors from within the loop, as at the end of the process, and doesn't wait for it."""
+        self.loop.call_soon(self.monitors.close)
+
     def stop(self) -> None:
         if self._thread.is_alive():
             self.on_loop(self.monitors.close)

@@ -188,6 +188,57 @@ def test_a_client_that_only_sends_gets_its_answers_after_shutting_its_side(
     client.close()
 
 
+def test_a_client_that_shut_its_side_gets_answers_that_had_to_wait(
+    running: RunningMonitors, socket_path: str
+) -> None:
+    client = RawClient(socket_path)
+    client.negotiate()
+    # Some for the budget to hold back, some for the reply limit.
+    client.send(b'{"execute": "query-name"}' * 300 + b'{"execute": "query-qmp-schema"}' * 50)
+    client.socket.shutdown(socket.SHUT_WR)
+    for _ in range(350):
+        assert "return" in client.receive()
+    assert client.receive() is None
+    client.close()
+
+
+@pytest.mark.parametrize("shut", [False, True])
+def test_output_that_the_kernel_had_no_room_for_comes_later(
+    running: RunningMonitors, client: RawClient, shut: bool
+) -> None:
+    session = running.on_loop(lambda: running.monitors.server().sessions[0])
+    sent = 0
+
+    def send_until_full() -> None:
+        nonlocal sent
+        while not session.has_output:
+            running.machine.emit("RESET", {"guest": True, "reason": f"{sent}"})
+            sent += 1
+
+    running.on_loop(send_until_full)
+    if shut:
+        client.socket.shutdown(socket.SHUT_WR)
+        while not running.on_loop(lambda: session._input_ended):
+            pass
+    for index in range(sent):
+        assert client.receive()["data"]["reason"] == str(index)
+    if shut:
+        assert client.receive() is None
+
+
+def test_last_words_wait_for_a_client_that_still_reads(running: RunningMonitors, client: RawClient) -> None:
+    def fill() -> int:
+        for index in range(5000):
+            running.machine.emit("RESET", {"guest": True, "reason": f"{index}"})
+        return sum(len(session._output) for session in running.monitors.server().sessions)
+
+    assert running.on_loop(fill) > 1000, "more than the kernel holds"
+    running.quit_soon()
+    for index in range(5000):
+        assert client.receive()["data"]["reason"] == str(index)
+    assert client.receive() is None
+
+
 def test_what_a_client_sent_before_it_left_is_done(running: RunningMonitors, socket_path: str) -> None:
     client = RawClient(socket_path)
     client.send(b'{"execute": "qmp_capabilities"}{"execute": "stop"}{"execute": "quit"}')

@@ -47,11 +47,11 @@ class _Wire:
     def __init__(self, takes: list[int]) -> None:
         self.output = b""
         self.closed = False
-        self._takes = takes
+        self.takes = takes
 
     def write(self, data: bytes) -> int:
         assert not self.closed
-        take = self._takes.pop() if self._takes else len(data)
+        take = self.takes.pop() if self.takes else len(data)
         self.output += data[:take]
         return min(take, len(data))
 
@@ -99,6 +99,7 @@ def test_any_bytes_are_answered_in_json_lines(pieces: list[bytes], takes: list[i
     if not wire.closed:
         # Whatever came, at the third line at the latest the client is understood again.
         wire.output = b""
+        wire.takes.clear()
         session.receive(b'\n{"execute": "query-kvm", "id": "a"}\n' * 3)
         assert session.closed or b'"id": "a"' in wire.output
         session.close("the test ends")

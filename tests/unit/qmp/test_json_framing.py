@@ -96,3 +96,12 @@ def test_memory_stays_bounded_on_endless_input(filler: bytes) -> None:
                 pass
         assert len(splitter._buffer) <= 1000
     assert too_long > 0 or b"\n" in filler
+
+
+@pytest.mark.parametrize("message", [b'{"a": "' + b"x" * 991 + b'"}', b"y" * 1000])
+def test_a_message_too_long_is_refused_also_if_its_end_comes_with_it(message: bytes) -> None:
+    assert len(message) == 1000
+    assert _outcomes([message + b"\n{}\n"]) == [message, b"{}"]
+    longer = message[:8] + message[7:]
+    error = "JSON parse error, a message or line of more than 1000 bytes"
+    assert _outcomes([longer + b"\n{}\n"]) == [error, b"{}"]
