@@ -40,6 +40,6 @@ class QmpLimits:
         self.stall_s = 60.0
         self.burst = 200
         self.per_second = 1000.0
-        self.unit_bytes = 4096
+        self.unit_bytes = 512
         self.clients = 32
         self.descriptors = 253

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 _log = Logger("qmp")
 
-_READ_BYTES = 64 << 10
+# At worst (nothing but brackets) half a microsecond a byte: the loop is held up for ten milliseconds.
+_READ_BYTES = 16 << 10
 _WRITE_BYTES = 64 << 10
 _REQUEST_MEMBERS = ("execute", "arguments", "id")
 

@@ -73,6 +73,7 @@ class _Terminal:
         self.loop = EventLoop()
         self.machine = FakeMachine(self.loop)
         self.limits = QmpLimits()
+        self.limits.burst = 1_000_000  # the loop is run by hand, and not long enough to wait for a budget
         self.chardev = FakeChardev()
         self.machine.chardevs["mon0"] = self.chardev
         self.monitors = QmpMonitors(self.limits)
