@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -11,7 +12,7 @@ import pytest
 
 from tests.unit.qmp.fake_machine import RunningMonitors
 from tests.unit.qmp.raw_client import RawClient
-from vmm_main.chardev.unix_listener import adopt_listening_socket, listen_at_path
+from vmm_main.chardev.unix_listener import UnixListener, adopt_listening_socket, listen_at_path
 from vmm_main.errors import ConfigurationError
 from vmm_main.vm_config import ChardevConfig
 
@@ -168,6 +169,30 @@ def test_other_descriptors_are_refused_and_stay_open(tmp_path: Path, kind: str) 
         adopt_listening_socket("-chardev fd", fd)
     if kind != "closed":
         os.close(fd)
+
+
+def test_want_of_descriptors_is_logged_and_the_client_served_later(
+    running: RunningMonitors,
+    socket_path: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    accept = UnixListener.accept
+    failures = [errno.EMFILE, errno.ENFILE]
+
+    def fail_first(self: UnixListener) -> object:
+        if failures:
+            number = failures.pop()
+            raise OSError(number, os.strerror(number))
+        return accept(self)
+
+    monkeypatch.setattr(UnixListener, "accept", fail_first)
+    monkeypatch.setattr("vmm_main.chardev.unix_listener._ACCEPT_RETRY_S", 0.01)
+    client = RawClient(socket_path)
+    client.negotiate()
+    client.close()
+    assert failures == []
+    assert capfd.readouterr().err.count("can't take a client") == 2
 
 
 def test_several_sockets_serve_at_once(running: RunningMonitors, socket_path: str, tmp_path: Path) -> None:
