@@ -12,7 +12,7 @@ from types import TracebackType
 
 
 class Initramfs:
-    """An initramfs being written, in which everything belongs to root; its end is written at a `with` block's."""
+    """An initramfs being written, in which everything belongs to root; leaving its `with` block ends it."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
