@@ -1,0 +1,35 @@
+"""The inner half of a boxed run: each report of the pytest in the box as a line of JSON, at once."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--report-stream",
+        type=int,
+        metavar="FD",
+        help="write each test's report to this descriptor as a line of JSON (used by tests/boxed_layers.py)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    descriptor = config.getoption("--report-stream")
+    if descriptor is not None:
+        config.pluginmanager.register(_ReportStream(config, descriptor))
+
+
+class _ReportStream:
+    def __init__(self, config: pytest.Config, descriptor: int) -> None:
+        self._config = config
+        self._descriptor = descriptor
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
+        line = json.dumps(data).encode() + b"\n"
+        while line:
+            line = line[os.write(self._descriptor, line) :]

@@ -1,0 +1,142 @@
+"""The scripted first boot: starts the VM, asks the guest about itself, powers it off.
+
+Each step has its own exit status, so that a failure can be told apart without reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import socket
+import subprocess
+from collections.abc import Callable, Sequence
+
+from tools.first_boot.serial_console import ConsoleError, SerialConsole
+
+BOOT_DEADLINE_S = 300.0
+POWER_OFF_DEADLINE_S = 120.0
+
+KERNEL_RELEASE = r"[0-9]+[.][0-9]+[.0-9]*[-+.~a-zA-Z0-9]*"
+
+STATUS_START = 10
+STATUS_SHELL = 11
+STATUS_KERNEL = 12
+STATUS_CPUS = 13
+STATUS_MEMORY = 14
+STATUS_CLOCK = 15
+STATUS_NONCE = 16
+STATUS_POWER_OFF = 17
+STATUS_VMM_EXIT = 18
+
+
+class StepError(Exception):
+    """A step of the first boot didn't happen.
+
+    Attributes:
+        status: The exit status that says which one.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def _ask(console: SerialConsole, status: int, command: str, wanted: str) -> str:
+    """A command's output in the guest; a failed command or an output unlike `wanted` is a StepError."""
+    try:
+        answer = console.ask(command)
+    except ConsoleError as error:
+        raise StepError(status, f"no answer to {command!r}: {error}") from error
+    if answer.status != 0 or not re.fullmatch(wanted, answer.output):
+        raise StepError(status, f"{command!r} in the guest gave {answer.output!r}, status {answer.status}")
+    return answer.output
+
+
+def ask_guest(console: SerialConsole, cpus: int, memory_mib: int, say: Callable[[str], None]) -> None:
+    """Asks the guest's shell about itself, and says what it answered.
+
+    Args:
+        console: The serial port; the shell's prompt has been seen.
+        cpus: How many CPUs the guest was given.
+        memory_mib: How much memory it was given, in MiB.
+        say: Takes a line for each answer.
+
+    Raises:
+        StepError: an answer is missing or can't be right.
+    """
+    say(f"kernel version: {_ask(console, STATUS_KERNEL, 'uname -r', KERNEL_RELEASE)}")
+    seen = int(_ask(console, STATUS_CPUS, "nproc", r"[0-9]+"))
+    if seen != cpus:
+        raise StepError(STATUS_CPUS, f"the guest sees {seen} CPUs, it was given {cpus}")
+    say(f"CPUs: {seen}")
+    total = _ask(console, STATUS_MEMORY, "grep MemTotal: /proc/meminfo", r"MemTotal: +[0-9]+ kB")
+    seen_mib = int(total.split()[1]) // 1024
+    if not memory_mib * 3 // 4 <= seen_mib <= memory_mib:
+        raise StepError(STATUS_MEMORY, f"the guest sees {seen_mib} MiB of memory, it was given {memory_mib}")
+    say(f"memory: {seen_mib} MiB usable of {memory_mib} MiB")
+    clock = "cat /sys/devices/system/clocksource/clocksource0/current_clocksource"
+    say(f"clock source: {_ask(console, STATUS_CLOCK, clock, '[a-z][-_a-z0-9]*')}")
+    # The guest hashes a number it couldn't know before with one that only it knows: no recording can do that.
+    challenge = secrets.token_hex(16)
+    own_number = "/proc/sys/kernel/random/boot_id"
+    boot_id = _ask(console, STATUS_NONCE, f"cat {own_number}", "[0-9a-f-]{36}")
+    command = f"echo {challenge} | cat - {own_number} | sha256sum"
+    nonce = _ask(console, STATUS_NONCE, command, "[0-9a-f]{64} +-").split()[0]
+    if nonce != hashlib.sha256(f"{challenge}\n{boot_id}\n".encode()).hexdigest():
+        raise StepError(STATUS_NONCE, f"the guest answered {challenge} with {nonce}, which isn't its hash")
+    say(f"nonce computed in the guest: {nonce}")
+
+
+def power_off(console: SerialConsole, vmm: subprocess.Popen[bytes], say: Callable[[str], None]) -> None:
+    """Powers the guest off and waits for the VMM to end.
+
+    Raises:
+        StepError: either didn't happen, or the VMM failed.
+    """
+    try:
+        console.send("poweroff\n")
+        console.wait_for(r"reboot: Power down", POWER_OFF_DEADLINE_S)
+        console.read_to_end(POWER_OFF_DEADLINE_S)
+    except ConsoleError as error:
+        raise StepError(STATUS_POWER_OFF, f"the guest didn't power off: {error}") from error
+    try:
+        status = vmm.wait(POWER_OFF_DEADLINE_S)
+    except subprocess.TimeoutExpired as error:
+        raise StepError(STATUS_VMM_EXIT, "the guest powered off, but its VMM goes on") from error
+    if status != 0:
+        raise StepError(STATUS_VMM_EXIT, f"the guest powered off, but its VMM ended with status {status}")
+    say("powered off")
+
+
+def first_boot(vmm_command: Sequence[str], cpus: int, memory_mib: int, say: Callable[[str], None]) -> None:
+    """Boots a guest, holds the dialogue with it and powers it off.
+
+    Args:
+        vmm_command: Starts the VMM with the guest's serial port on its standard input and output.
+        cpus: How many CPUs that gives the guest.
+        memory_mib: How much memory, in MiB.
+        say: Takes lines of progress.
+
+    Raises:
+        StepError: a step didn't happen; the VMM is gone then, too.
+    """
+    ours, theirs = socket.socketpair()
+    with ours:
+        try:
+            with theirs:
+                vmm = subprocess.Popen(vmm_command, stdin=theirs.fileno(), stdout=theirs.fileno())
+        except OSError as error:
+            raise StepError(STATUS_START, f"{vmm_command[0]} doesn't start: {error.strerror}") from error
+        try:
+            console = SerialConsole(ours.fileno(), ours.fileno())
+            try:
+                console.wait_for_prompt(BOOT_DEADLINE_S)
+            except ConsoleError as error:
+                raise StepError(STATUS_SHELL, f"the guest gives no shell: {error}") from error
+            say("the guest is at its shell")
+            ask_guest(console, cpus, memory_mib, say)
+            power_off(console, vmm, say)
+        finally:
+            vmm.kill()
+            vmm.wait()
