@@ -28,9 +28,9 @@ you get the guest's shell: `poweroff` or Ctrl-A x ends the VM, Ctrl-A h helps. W
 guest about itself and powers it off. Where /dev/kvm can't run Linux, it all happens in a KVM host in a box
 (tools/kvm_lab), slowly."""
 
-EPILOG = """Exit status: 0 if everything happened; 1 setup failed, 10 the VMM doesn't start, 11 no shell in the
-guest, 12 to 16 no or a wrong answer about kernel, CPUs, memory, clock source, nonce; 17 no power-off, 18 the
-VMM failed; 124 out of time, 125 the box failed."""
+EPILOG = """Exit status: 0 if everything happened; 1 setup failed, 10 the VMM doesn't start, 11 no shell in
+the guest, 12 to 16 no or a wrong answer about kernel, CPUs, memory, clock source, nonce; 17 no power-off,
+18 the VMM failed; 124 out of time, 125 the box failed."""
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,0 +1,50 @@
+"""The boot half of tools/quickstart, with the real VMM and a real guest, both without and with a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+from tools.first_boot.serial_console import SerialConsole
+from tools.guest_image.image import GuestImage
+
+QUICKSTART = Path(__file__).resolve().parents[2] / "tools" / "quickstart"
+
+
+def test_scripted_first_boot(image: GuestImage, bulkhead: Path) -> None:
+    command = [str(QUICKSTART), "--boot-only", str(image.directory), "--vmm", str(bulkhead)]
+    ran = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    for answer in (
+        "kernel version: 6.",
+        "CPUs: 2",
+        "memory: ",
+        "clock source: kvm-clock",
+        "nonce",
+        "powered off",
+    ):
+        assert answer in ran.stdout
+
+
+def test_terminal_gets_the_guests_shell_and_ctrl_a_x_ends_it(image: GuestImage, bulkhead: Path) -> None:
+    leader, follower = pty.openpty()
+    command = [str(QUICKSTART), "--boot-only", str(image.directory), "--vmm", str(bulkhead)]
+    process = subprocess.Popen(
+        command, stdin=follower, stdout=follower, stderr=follower, start_new_session=True
+    )
+    os.close(follower)
+    try:
+        console = SerialConsole(leader, leader)
+        console.wait_for_prompt(300)
+        assert console.ask("nproc").output == "2"
+        console.send("\x01x")
+        console.read_to_end(60)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leader)
