@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import select
 import socket
 import subprocess
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +17,7 @@ from tools.first_boot.serial_console import SerialConsole
 # A boot takes 10 to 30 s in the box; deadlines only catch hangs.
 BOOT_DEADLINE_S = 300.0
 POWER_DEADLINE_S = 180.0
+QMP_DEADLINE_S = 120.0
 
 
 class LinuxGuest:
@@ -78,9 +82,24 @@ class LinuxGuest:
     def monitor(self) -> QEMUMonitorProtocol:
         """A QMP client, connected when first asked for; it gathers events from then on."""
         if self._monitor is None:
+            self._wait_for_qmp_socket()
             self._monitor = QEMUMonitorProtocol(str(self.qmp_path))
             self._monitor.connect(negotiate=True)
         return self._monitor
+
+    def _wait_for_qmp_socket(self) -> None:
+        expires = time.monotonic() + QMP_DEADLINE_S
+        ended = os.pidfd_open(self.process.pid)
+        try:
+            while True:
+                with socket.socket(socket.AF_UNIX) as probe:
+                    if probe.connect_ex(str(self.qmp_path)) == 0:
+                        return
+                gone = select.select([ended], [], [], 0.1)[0]
+                assert not gone, f"the VMM ended before its QMP answered: {self.errors()}"
+                assert time.monotonic() < expires, f"no QMP after {QMP_DEADLINE_S} s"
+        finally:
+            os.close(ended)
 
     def wait_for_event(self, name: str) -> QMPMessage:
         """The next event of that name; others before it are dropped."""

@@ -64,7 +64,9 @@ def test_stop_halts_the_guest_and_cont_lets_it_go_on(start_guest: StartGuest) ->
     guest.wait_for_shell()
     monitor.cmd("stop")
     guest.wait_for_event("STOP")
-    assert monitor.cmd("query-status")["status"] == "paused"
+    status = monitor.cmd("query-status")
+    assert isinstance(status, dict)
+    assert status["status"] == "paused"
     before = len(guest.console.transcript)
     guest.console.send("echo awa''ke\n")
     # What would run in a stopped guest isn't waited for: the answer must come after cont, and does.
