@@ -54,43 +54,50 @@ greeted <&8
 . "$share/settings"  # terminal=yes|no rows= columns=
 echo "BOX: command starts"
 
-if [ "$terminal" = yes ]; then
-    until [ -c /dev/hvc0 ]; do box usleep 10000; done
-    box stty -F /dev/hvc0 sane rows "$rows" cols "$columns"
-    box setsid -c "$lab/busybox" sh "$share/command" </dev/hvc0 >/dev/hvc0 2>&1 &
-    command=$!
-    copiers=
-else
-    # Pipes in between, because a port can be opened only once: a command may well write to /dev/stderr.
-    exec 7<"$(port 1)"
-    greeted <&7
-    box mkfifo "$lab/stdin" "$lab/stdout" "$lab/stderr"
-    box cat <&7 >"$lab/stdin" 8<&- &
-    box cat <"$lab/stdout" >"$(port 2)" 7<&- 8<&- &
-    copiers=$!
-    box cat <"$lab/stderr" >"$(port 3)" 7<&- 8<&- &
-    copiers="$copiers $!"
-    box setsid "$lab/busybox" sh "$share/command" <"$lab/stdin" >"$lab/stdout" 2>"$lab/stderr" 7<&- 8<&- &
-    command=$!
-    exec 7<&-
-fi
-
 # What the outer side asks for while the command runs.
 while read -r request one two; do
     case $request in
     window) box stty -F /dev/hvc0 rows "$one" cols "$two" ;;
     terminate)
-        kill -TERM "-$command"
+        until [ -s "$lab/pid" ]; do box usleep 10000; done
+        read -r pid <"$lab/pid"
+        kill -TERM "-$pid"
         box sleep "$one"
-        kill -KILL "-$command"
+        kill -KILL "-$pid"
         ;;
     esac
 done <&8 &
-controller=$!
 exec 8<&-
 
-wait "$command"
-status=$?
+# The command runs in the foreground of this shell, because a shell makes background jobs ignore SIGINT.
+start="echo \$\$ >$lab/pid; exec $lab/busybox sh $share/command"
+if [ "$terminal" = yes ]; then
+    until [ -c /dev/hvc0 ]; do box usleep 10000; done
+    exec 9<>/dev/hvc0
+    box stty -F /dev/hvc0 sane
+    # The first opening of the device makes the kernel set the size that QEMU tells, 0 by 0, a little later.
+    until [ "$(box stty -F /dev/hvc0 size)" = "$rows $columns" ]; do
+        box usleep 10000
+        box stty -F /dev/hvc0 rows "$rows" cols "$columns"
+    done
+    copiers=
+    box setsid -c "$lab/busybox" sh -c "$start" <&9 >&9 2>&9 9>&-
+    status=$?
+else
+    # Pipes in between, because a port can be opened only once: a command may well write to /dev/stderr.
+    exec 7<"$(port 1)"
+    greeted <&7
+    box mkfifo "$lab/stdin" "$lab/stdout" "$lab/stderr"
+    box cat <&7 >"$lab/stdin" &
+    box cat <"$lab/stdout" >"$(port 2)" 7<&- &
+    copiers=$!
+    box cat <"$lab/stderr" >"$(port 3)" 7<&- &
+    copiers="$copiers $!"
+    exec 7<&-
+    box setsid "$lab/busybox" sh -c "$start" <"$lab/stdin" >"$lab/stdout" 2>"$lab/stderr"
+    status=$?
+fi
+
 # Whoever is left would keep the pipes open: with them gone, the copiers see the end and everything was written.
 for process in /proc/[0-9]*; do
     process=${process#/proc/}

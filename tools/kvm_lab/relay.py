@@ -99,17 +99,20 @@ def poll_once(pumps: Sequence[Pump], others: Sequence[int], timeout_s: float) ->
     """
     # Events are gathered, since one descriptor may be in several pumps (output and error in one file).
     events: dict[int, int] = dict.fromkeys(others, select.POLLIN)
-    waiting: list[tuple[Pump, int]] = []
+    waiting: list[tuple[Pump, int, int]] = []
     for pump in pumps:
         wanted = pump.wanted()
         if wanted is not None:
-            waiting.append((pump, wanted[0]))
-            events[wanted[0]] = events.get(wanted[0], 0) | wanted[1]
+            descriptor, event = wanted
+            waiting.append((pump, descriptor, event))
+            events[descriptor] = events.get(descriptor, 0) | event
     poll = select.poll()
     for descriptor, mask in events.items():
         poll.register(descriptor, mask)
-    ready = {descriptor for descriptor, _ in poll.poll(max(0, timeout_s) * 1000)}
-    for pump, descriptor in waiting:
-        if descriptor in ready:
+    ready = dict(poll.poll(max(0, timeout_s) * 1000))
+    ended = select.POLLHUP | select.POLLERR
+    for pump, descriptor, event in waiting:
+        # Only what a pump waited for: reading a socket that is ready for writing would block.
+        if ready.get(descriptor, 0) & (event | ended):
             pump.move()
-    return ready.intersection(others)
+    return set(ready).intersection(others)
