@@ -62,7 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
 class BoxedLayers:
     """Shows the tests of some layers with the reports of the pytest in the box."""
 
-    def __init__(self, config: pytest.Config, layers: list[Path], host: HostKind) -> None:
+    def __init__(self, config: pytest.Config, layers: list[Path], host: HostKind, lab: Path = LAB) -> None:
+        self._lab = lab
         self._config = config
         self._layers = layers
         self._host = host
@@ -88,7 +89,7 @@ class BoxedLayers:
             return None
         if self._run is None:
             node_ids = [other.nodeid for other in item.session.items if self._is_boxed(other)]
-            self._run = BoxedRun(self._config, node_ids)
+            self._run = BoxedRun(self._config, node_ids, self._lab)
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         for report in self._run.reports_of(item):
             item.ihook.pytest_runtest_logreport(report=report)
@@ -103,7 +104,7 @@ class BoxedLayers:
 class BoxedRun:
     """One boot of the box with a pytest in it."""
 
-    def __init__(self, config: pytest.Config, node_ids: list[str], lab: Path = LAB) -> None:
+    def __init__(self, config: pytest.Config, node_ids: list[str], lab: Path) -> None:
         self._config = config
         self._reports: dict[str, list[pytest.TestReport]] = {}
         self._node_ids = node_ids
@@ -115,7 +116,8 @@ class BoxedRun:
         # Standard output is the report stream; what pytest prints goes to standard error.
         command = ["sh", "-c", 'exec "$@" 3>&1 1>&2', "sh", *inner]
         environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        environment[GUEST_IMAGE_VARIABLE] = str(guest_image().directory)
+        if GUEST_IMAGE_VARIABLE not in environment:
+            environment[GUEST_IMAGE_VARIABLE] = str(guest_image().directory)
         self._process = subprocess.Popen(
             [str(lab), "--timeout", str(limit_s), "--", *command],
             cwd=config.rootpath,

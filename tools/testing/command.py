@@ -35,7 +35,7 @@ def has_tests(directory: Path) -> bool:
     return any(directory.rglob("test_*.py"))
 
 
-def test_paths(layers: Sequence[str], rest: Sequence[str], tests: Path) -> list[str]:
+def paths_for_pytest(layers: Sequence[str], rest: Sequence[str], tests: Path) -> list[str]:
     """The directories that pytest is given; none if pytest's own arguments name paths.
 
     Args:
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     except SetupError as error:
         say(str(error))
         return 1
-    paths = test_paths(layers, rest, CHECKOUT / "tests")
+    paths = paths_for_pytest(layers, rest, CHECKOUT / "tests")
     if not paths and layers:
         return 1
     os.chdir(CHECKOUT)

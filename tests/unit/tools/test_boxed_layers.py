@@ -1,0 +1,114 @@
+"""Tests that run in the box show here as if they had run here; a broken box fails those it didn't report."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.boxed_layers import TESTS, boxed_layers
+from tools.setup.host_kind import HostKind
+
+CHECKOUT = Path(__file__).parents[3]
+RUNS_LINUX = HostKind(True, "it does")
+RUNS_NO_LINUX = HostKind(False, "it does not")
+
+# Stands in for tools/kvm_lab/run: skips the options, counts the boots, marks the environment, runs it.
+FAKE_LAB = """#!/bin/sh
+while [ "$1" != -- ]; do shift; done; shift
+echo boot >>boots
+IN_THE_BOX=yes "$@"
+status=$?
+echo "the box says goodbye" >&2
+exit $status
+"""
+CONFTEST = """
+from pathlib import Path
+from tests.boxed_layers import BoxedLayers
+from tools.setup.host_kind import HostKind
+pytest_plugins = ["tests.box_report_stream"]
+HERE = Path(__file__).parent
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true")
+def pytest_configure(config):
+    if config.getoption("--report-stream") is None:
+        host = HostKind(False, "no Linux here")
+        config.pluginmanager.register(BoxedLayers(config, [HERE / "linux"], host, HERE / "lab"))
+"""
+SAMPLE = """
+import os, pytest
+def test_runs_inside(): assert os.environ["IN_THE_BOX"] == "yes"
+@pytest.mark.parametrize("number", [1, 2])
+def test_numbers(number): assert number == 1, "two is too many"
+@pytest.fixture
+def breaks_at_the_end():
+    yield
+    raise RuntimeError("torn down badly")
+def test_teardown(breaks_at_the_end): pass
+"""
+BREAKS_THE_BOX = "import os\ndef test_a(): pass\ndef test_b(): os._exit(9)\ndef test_c(): pass\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "lab").write_text(FAKE_LAB)
+    (tmp_path / "lab").chmod(0o755)
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "linux").mkdir()
+    (tmp_path / "test_outside.py").write_text(
+        "import os\ndef test_outside(): assert 'IN_THE_BOX' not in os.environ\n"
+    )
+    return tmp_path
+
+
+def _pytest(project: Path, *arguments: str) -> tuple[int, str]:
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-c", "/dev/null", f"--rootdir={project}", "-v", *arguments],
+        cwd=project,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(CHECKOUT), "BULKHEAD_GUEST_IMAGE": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def test_reports_come_out_of_the_box(project: Path) -> None:
+    (project / "linux" / "test_sample.py").write_text(SAMPLE)
+    status, output = _pytest(project)
+    assert status == 1
+    assert "1 failed, 4 passed, 1 error" in output
+    assert "two is too many" in output
+    assert "torn down badly" in output
+    assert "no Linux here: using the KVM host in a box" in output
+    assert (project / "boots").read_text() == "boot\n", "the tests share one boot"
+
+
+def test_only_selected_tests_go_into_the_box(project: Path) -> None:
+    (project / "linux" / "test_sample.py").write_text(SAMPLE)
+    status, output = _pytest(project, "-k", "inside")
+    assert (status, "1 passed, 4 deselected" in output) == (0, True), output
+    _pytest(project, "-k", "outside")
+    assert (project / "boots").read_text() == "boot\n", "nothing to run in the box, no box"
+
+
+def test_broken_box_fails_what_it_did_not_report(project: Path) -> None:
+    (project / "linux" / "test_sample.py").write_text(BREAKS_THE_BOX)
+    status, output = _pytest(project)
+    assert status == 1
+    assert "2 failed, 2 passed" in output
+    assert "the box ended with status 9" in output
+    assert "the box says goodbye" in output
+
+
+def test_which_layers_run_in_the_box(tmp_path: Path) -> None:
+    kvm = tmp_path / "kvm"
+    assert boxed_layers("auto", RUNS_NO_LINUX, kvm) == [TESTS / "linux", TESTS / "guest"]
+    kvm.touch()
+    assert boxed_layers("auto", RUNS_NO_LINUX, kvm) == [TESTS / "linux"]
+    assert boxed_layers("auto", RUNS_LINUX, kvm) == []
+    assert boxed_layers("always", RUNS_LINUX, kvm) == [TESTS / "linux"]
+    assert boxed_layers("never", RUNS_NO_LINUX, kvm) == []

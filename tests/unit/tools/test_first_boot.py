@@ -1,0 +1,69 @@
+"""Quickstart's scripted first boot against a fake guest: each step, broken, has a status of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[3]
+FAKE_VMM = Path(__file__).with_name("fake_vmm.py")
+
+
+def _quickstart(vmm: Path, directory: Path, broken: str = "") -> subprocess.CompletedProcess[str]:
+    command = [str(CHECKOUT / "tools" / "quickstart"), "--boot-only", str(directory), "--vmm", str(vmm)]
+    return subprocess.run(
+        ["env", f"FAKE_BREAK={broken}", *command],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_everything_happens(tmp_path: Path) -> None:
+    ran = _quickstart(FAKE_VMM, tmp_path)
+    assert ran.returncode == 0, ran.stdout
+    lines = [line.split("] ")[1] for line in ran.stdout.splitlines()]
+    assert lines[:6] == [
+        "booting",
+        "the guest is at its shell",
+        "kernel version: 6.1.0-1-cloud-amd64",
+        "CPUs: 2",
+        "memory: 478 MiB usable of 512 MiB",
+        "clock source: kvm-clock",
+    ]
+    assert lines[6].startswith("nonce computed in the guest: ")
+    assert lines[7:] == ["powered off"]
+
+
+def test_nonces_differ(tmp_path: Path) -> None:
+    first, second = (_quickstart(FAKE_VMM, tmp_path).stdout.splitlines()[6].split()[-1] for _ in range(2))
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("broken", "status"),
+    [
+        ("boot", 11),
+        ("silence", 12),
+        ("kernel", 12),
+        ("cpus", 13),
+        ("memory", 14),
+        ("clock", 15),
+        ("nonce", 16),
+        ("poweroff", 17),
+        ("exit", 18),
+    ],
+)
+def test_broken_step_is_told_by_the_status(tmp_path: Path, broken: str, status: int) -> None:
+    ran = _quickstart(FAKE_VMM, tmp_path, broken)
+    assert ran.returncode == status, ran.stdout
+    assert "failed: " in ran.stdout
+    assert "Traceback" not in ran.stderr
+
+
+def test_vmm_that_is_missing(tmp_path: Path) -> None:
+    assert _quickstart(tmp_path / "nothing", tmp_path).returncode == 10
