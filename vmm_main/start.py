@@ -102,6 +102,8 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
     undo.append(machine.close)
     machine.power_on()
     undo.append(lambda: machine.flush_serial(time.monotonic() + _LAST_OUTPUT_S))
+    for backend in chardevs.values():
+        backend.on_quit = lambda: machine.quit("host-ui")
     signals.on_signal = lambda: machine.quit("host-signal")
     monitors.start(machine)
     if daemon is not None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vmm_main.vm_config import ChardevConfig
 
 
@@ -39,13 +41,15 @@ class FrontEnd:
 class ChardevBackend:
     """The side towards the host. Owns its descriptors; all methods are for the event loop's thread."""
 
-    __slots__ = ("config", "dropped_bytes", "front_end")
+    __slots__ = ("config", "dropped_bytes", "front_end", "on_quit")
 
     def __init__(self, config: ChardevConfig) -> None:
         self.config = config
         self.front_end: FrontEnd | None = None
         # Bytes that the front end gave up because the reader was slow or gone; the front end counts them here.
         self.dropped_bytes = 0
+        # What a terminal's Ctrl-A x does; set once there is a VM to end.
+        self.on_quit: Callable[[], None] | None = None
 
     def attach(self, front_end: FrontEnd) -> None:
         """Connects the one front end and starts to watch the host's descriptors."""

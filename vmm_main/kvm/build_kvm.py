@@ -10,14 +10,14 @@ from pathlib import Path
 
 from cffi import FFI
 
-PACKAGE = Path(__file__).parent.parent  # vmm_main/
+PACKAGE = Path(__file__).resolve().parent.parent  # vmm_main/
 
 # Headers of plain C declarations (no #include, no #ifdef): for the C sources and cffi alike.
 CDEF_HEADERS = sorted(PACKAGE.rglob("*_cdef.h"))
 KERNEL_API = PACKAGE / "kvm" / "kvm_api.cdef"
 SOURCES = sorted(path for path in PACKAGE.rglob("*.c") if path.name not in ("_kvm.c", "launcher.c"))
 
-C_FLAGS = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-fvisibility=hidden"]
+C_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-fvisibility=hidden"]
 
 
 def make_ffi() -> FFI:

@@ -16,7 +16,7 @@ from vmm_main.kvm.cpuid import GuestCpuid
 from vmm_main.kvm.system import KvmSystem
 from vmm_main.kvm.vcpu import PARK, Vcpu
 from vmm_main.kvm.vm import KvmVm
-from vmm_main.legacy_devices.i8042 import I8042
+from vmm_main.legacy_devices.i8042 import I8042CommandPort, I8042DataPort
 from vmm_main.legacy_devices.power_registers import PowerRegisters
 from vmm_main.legacy_devices.rtc import Rtc
 from vmm_main.legacy_devices.uart16550 import Uart16550
@@ -99,9 +99,8 @@ class MicroVm:
         )
         self._io_bus.add(POWER_PORT, POWER_PORTS, self.power_registers)
         self._io_bus.add(RTC_PORT, RTC_PORTS, Rtc(base_is_utc=config.rtc_base_is_utc))
-        i8042 = I8042(on_reset=on_reset)
-        self._io_bus.add(I8042_DATA_PORT, 1, i8042.data_port)
-        self._io_bus.add(I8042_COMMAND_PORT, 1, i8042.command_port)
+        self._io_bus.add(I8042_DATA_PORT, 1, I8042DataPort())
+        self._io_bus.add(I8042_COMMAND_PORT, 1, I8042CommandPort(on_reset))
         self.uart: Uart16550 | None = None
         if serial is not None:
             self.uart = Uart16550(loop, serial)
@@ -184,6 +183,8 @@ class MicroVm:
         self._kvm.close()
         self._images.close()
         self.memory.close()
+        if self.uart is not None:
+            self.uart.close()
 
     def _raise_ged(self) -> None:
         if self._vm is not None:

@@ -1,0 +1,118 @@
+"""A chardev to standard input and output: a terminal with QEMU's Ctrl-A escapes, or pipes and files as they are."""
+
+from __future__ import annotations
+
+import os
+
+from vmm_main.chardev.backend import ChardevBackend
+from vmm_main.chardev.host_stream import InputStream, OutputStream
+from vmm_main.kvm._kvm import lib
+from vmm_main.log import Logger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vmm_main.chardev.backend import FrontEnd
+    from vmm_main.event_loop import EventLoop
+    from vmm_main.vm_config import ChardevConfig
+
+_STDIN, _STDOUT = 0, 1
+_ESCAPE = 0x01  # Ctrl-A
+_HELP = (
+    b"\r\nCtrl-A h  this help\r\nCtrl-A x  end the VM\r\nCtrl-A Ctrl-A  send Ctrl-A to the guest\r\n"
+)
+
+_log = Logger("chardev")
+
+
+class StdioChardev(ChardevBackend):
+    """Standard input and output of the process that started Bulkhead."""
+
+    __slots__ = ("_escaped", "_input", "_is_terminal", "_loop", "_output")
+
+    def __init__(self, config: ChardevConfig, loop: EventLoop) -> None:
+        """Makes a terminal raw; descriptors that the caller shares keep their flags."""
+        super().__init__(config)
+        self._loop = loop
+        self._input: InputStream | None = None
+        self._output: OutputStream | None = None
+        self._escaped = False
+        self._is_terminal = os.isatty(_STDIN)
+        if self._is_terminal:
+            result = lib.terminal_make_raw(_STDIN)
+            if result < 0:
+                _log.warning(f"standard input: can't make the terminal raw: {os.strerror(-result)}")
+
+    def attach(self, front_end: FrontEnd) -> None:
+        """Connects the front end and begins to read."""
+        self.front_end = front_end
+        self._output = OutputStream(self._loop, _STDOUT, shared=True, on_room=front_end.output_possible)
+        self._input = InputStream(
+            self._loop, _STDIN, room=front_end.input_room, on_data=self._on_data, on_end=self._on_end
+        )
+        self._input.want()
+
+    def write(self, data: bytes) -> int:
+        """Gives data to standard output; a reader that has left gets nothing, and that is counted."""
+        assert self._output is not None
+        taken = self._output.write(data)
+        if self._output.gone:
+            self.dropped_bytes += len(data)
+        return taken
+
+    def input_wanted(self) -> None:
+        """The front end has room again."""
+        if self._input is not None:
+            self._input.want()
+
+    @property
+    def connected(self) -> bool:
+        """Standard input and output are always there."""
+        return True
+
+    def describe(self) -> str:
+        """As QEMU's query-chardev has it."""
+        return "stdio"
+
+    def flush_at_exit(self, data: bytes, deadline_s: float) -> int:
+        """Gives data to standard output, waiting for its reader."""
+        return self._output.flush(data, deadline_s) if self._output is not None else 0
+
+    def close(self) -> None:
+        """Restores the terminal; the descriptors stay the caller's."""
+        if self._input is not None:
+            self._input.close()
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+        lib.terminal_restore()
+
+    def _on_data(self, data: bytes) -> None:
+        assert self.front_end is not None
+        if self._is_terminal:
+            data = self._without_escapes(data)
+        if data:
+            self.front_end.receive(data)
+
+    def _on_end(self) -> None:
+        _log.info("standard input has ended; the VM runs on")
+
+    def _without_escapes(self, data: bytes) -> bytes:
+        """Carries out what follows a Ctrl-A and returns the rest."""
+        kept = bytearray()
+        for byte in data:
+            if self._escaped:
+                self._escaped = False
+                if byte == _ESCAPE:
+                    kept.append(byte)
+                elif byte == ord("x"):
+                    if self.on_quit is not None:
+                        self.on_quit()
+                elif byte in b"h?":
+                    assert self._output is not None
+                    self._output.write(_HELP)
+                # As in QEMU, any other key after Ctrl-A means nothing.
+            elif byte == _ESCAPE:
+                self._escaped = True
+            else:
+                kept.append(byte)
+        return bytes(kept)
