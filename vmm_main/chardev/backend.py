@@ -20,12 +20,15 @@ class FrontEnd:
     __slots__ = ()
 
     def input_room(self) -> int:
-        """How many bytes of input are welcome now. After 0, the front end calls ChardevBackend.input_wanted."""
+        """How many bytes of input are welcome now. After 0, it calls ChardevBackend.input_wanted()."""
         raise NotImplementedError
 
     def receive(self, data: bytes) -> None:
         """Input from the host: at most as many bytes as input_room() said."""
         raise NotImplementedError
+
+    def receive_break(self) -> None:
+        """A break condition from the host's side; most front ends have no use for it."""
 
     def output_possible(self) -> None:
         """After a write() that took less than all: the host takes bytes again."""
@@ -46,7 +49,7 @@ class ChardevBackend:
     def __init__(self, config: ChardevConfig) -> None:
         self.config = config
         self.front_end: FrontEnd | None = None
-        # Bytes that the front end gave up because the reader was slow or gone; the front end counts them here.
+        # Output given up because the reader was slow or gone, by the back end or (then it adds) the front end.
         self.dropped_bytes = 0
         # What a terminal's Ctrl-A x does; set once there is a VM to end.
         self.on_quit: Callable[[], None] | None = None
@@ -72,11 +75,14 @@ class ChardevBackend:
         raise NotImplementedError
 
     def describe(self) -> str:
-        """The back end as query-chardev's "filename" shows it, e.g. "unix:/path,server=on", "pty:/dev/pts/3"."""
+        """What query-chardev's "filename" says, e.g. "unix:/path,server=on", "pty:/dev/pts/3"."""
         raise NotImplementedError
 
     def flush_at_exit(self, data: bytes, deadline_s: float) -> int:
-        """Writes what is left when the VM ends, waiting for the reader until deadline_s (time.monotonic())."""
+        """Writes what is left when the VM ends, waiting for the reader until deadline_s (monotonic).
+
+        Returns how many bytes were taken; the caller counts the others as dropped.
+        """
         raise NotImplementedError
 
     def close(self) -> None:

@@ -16,6 +16,7 @@
 
 #define LSR_DATA_READY 0x01
 #define LSR_OVERRUN 0x02
+#define LSR_BREAK 0x10
 #define LSR_TRANSMITTER_EMPTY 0x60 /* holding and shift register */
 
 _Static_assert(sizeof(pthread_mutex_t) <= sizeof(((struct uart16550 *)0)->mutex), "room for the mutex");
@@ -130,9 +131,20 @@ void uart16550_refill_fifo(struct uart16550 *uart)
     if (uart->mcr & UART16550_MCR_LOOPBACK) /* the receiver hears the transmitter only */
         return;
     while (uart->backlog_count > 0 && uart->fifo_count < fifo_capacity(uart)) {
+        if (uart->break_waits) {
+            if (uart->break_after == 0)
+                break;
+            uart->break_after--;
+        }
         fifo_push(uart, uart->backlog[uart->backlog_first]);
         uart->backlog_first = (uart->backlog_first + 1) % UART16550_BACKLOG_BYTES;
         uart->backlog_count--;
+    }
+    /* LSR shows a break while its zero byte is the next one to read: so it waits until it is alone. */
+    if (uart->break_waits && uart->break_after == 0 && uart->fifo_count == 0) {
+        uart->break_waits = 0;
+        fifo_push(uart, 0);
+        uart->line_errors |= LSR_BREAK;
     }
     if (uart->backlog_wanted && uart->backlog_count <= UART16550_BACKLOG_BYTES / 2) {
         uart->backlog_wanted = 0;
@@ -144,6 +156,10 @@ static void transmit(struct uart16550 *uart, uint8_t value)
 {
     if (uart->transmit_count == UART16550_TRANSMIT_BYTES) {
         uart->transmit_dropped++;
+        if (!uart->transmit_full) {
+            uart->transmit_full = 1;
+            signal_event(uart->transmit_event);
+        }
         return;
     }
     uart->transmit[(uart->transmit_first + uart->transmit_count) % UART16550_TRANSMIT_BYTES] = value;
@@ -154,19 +170,31 @@ static void transmit(struct uart16550 *uart, uint8_t value)
     }
 }
 
+static void hear_itself(struct uart16550 *uart, uint8_t value)
+{
+    if (uart->fifo_count < fifo_capacity(uart)) {
+        fifo_push(uart, value);
+        return;
+    }
+    uart->line_errors |= LSR_OVERRUN;
+    if (!uart->fifo_enabled) /* without FIFO the new byte replaces the old one; the FIFO keeps what it has */
+        uart->fifo[uart->fifo_first] = value;
+}
+
 int uart16550_io_write(struct uart16550 *uart, uint16_t offset, uint8_t value)
 {
     int answered = 1;
 
     uart16550_lock(uart);
     if (offset == UART16550_DATA && !(uart->lcr & UART16550_LCR_DLAB)) {
-        if (!(uart->mcr & UART16550_MCR_LOOPBACK))
-            transmit(uart, value);
-        else if (uart->fifo_count < fifo_capacity(uart))
-            fifo_push(uart, value);
+        if (uart->mcr & UART16550_MCR_LOOPBACK)
+            hear_itself(uart, value);
         else
-            uart->line_errors |= LSR_OVERRUN;
-        uart->transmitter_pending = 1; /* full and empty again, in no time */
+            transmit(uart, value);
+        /* Full and empty again, in no time: an interrupt that wasn't acknowledged gets its edge once more. */
+        uart->transmitter_pending = 0;
+        uart16550_update_line(uart);
+        uart->transmitter_pending = 1;
         uart16550_update_line(uart);
     } else if (offset != UART16550_LSR) { /* writing LSR is for factory tests: ignored */
         answered = 0;
@@ -223,6 +251,16 @@ uint32_t uart16550_receive(struct uart16550 *uart, const uint8_t *data, uint32_t
     return taken;
 }
 
+void uart16550_receive_break(struct uart16550 *uart)
+{
+    uart16550_lock(uart);
+    uart->break_waits = 1; /* two breaks that nobody has seen are one */
+    uart->break_after = uart->backlog_count;
+    uart16550_refill_fifo(uart);
+    uart16550_update_line(uart);
+    uart16550_unlock(uart);
+}
+
 uint32_t uart16550_transmit_peek(struct uart16550 *uart, uint8_t *data, uint32_t size)
 {
     uart16550_lock(uart);
@@ -239,5 +277,7 @@ void uart16550_transmit_take(struct uart16550 *uart, uint32_t length)
     uart16550_lock(uart);
     uart->transmit_first = (uart->transmit_first + length) % UART16550_TRANSMIT_BYTES;
     uart->transmit_count -= length;
+    if (length > 0)
+        uart->transmit_full = 0;
     uart16550_unlock(uart);
 }

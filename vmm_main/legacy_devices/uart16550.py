@@ -11,6 +11,7 @@ import os
 from vmm_main.chardev.backend import FrontEnd
 from vmm_main.event_loop import READABLE
 from vmm_main.kvm._kvm import ffi, lib
+from vmm_main.log import Logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,18 +32,26 @@ _MSR_DELTAS = 0x0F
 _MSR_RING = 1 << 6
 
 _CHUNK_BYTES = 16384
+# A guest that never stops sending gets this much moved before the event loop's others have their turn.
+_CHUNKS_PER_TURN = 8
+
+_log = Logger("uart")
 
 
 class Uart16550(FrontEnd):
-    """One UART and the chardev behind it. As a FrontEnd it lives on the event loop, as a device on vCPU threads."""
+    """One UART and the chardev behind it.
 
-    __slots__ = ("_backend", "_chunk", "_events", "_loop", "c")
+    As a FrontEnd it lives on the event loop, as a device on vCPU threads.
+    """
+
+    __slots__ = ("_backend", "_chunk", "_counted_drops", "_events", "_loop", "c")
 
     def __init__(self, loop: EventLoop, backend: ChardevBackend) -> None:
         """Makes the UART, its interrupt line leading nowhere until reset(), and attaches it to backend."""
         self._loop = loop
         self._backend = backend
         self._chunk = ffi.new("uint8_t[]", _CHUNK_BYTES)
+        self._counted_drops = 0
         self._events = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(2)]
         self.c = ffi.new("struct uart16550 *")
         lib.uart16550_init(self.c, *self._events)
@@ -137,7 +146,8 @@ class Uart16550(FrontEnd):
     def _write_fifo_control(self, value: int) -> None:
         c = self.c
         enable = value & _FCR_ENABLE
-        if enable != c.fifo_enabled or value & _FCR_CLEAR_RECEIVER:
+        # Without the enabling bit the others aren't programmed.
+        if enable != c.fifo_enabled or enable and value & _FCR_CLEAR_RECEIVER:
             lib.uart16550_clear_fifo(c)  # what waits in the backlog hasn't arrived yet, and isn't lost
         c.fifo_enabled = enable
         c.trigger_bytes = _TRIGGER_BYTES[value >> 6] if enable else 1
@@ -167,22 +177,33 @@ class Uart16550(FrontEnd):
         """Input from the chardev."""
         lib.uart16550_receive(self.c, data, len(data))
 
+    def receive_break(self) -> None:
+        """A break, as a terminal's user sends it."""
+        lib.uart16550_receive_break(self.c)
+
     def output_possible(self) -> None:
         """The chardev takes bytes again."""
         self._transmit()
 
     def flush_at_exit(self, deadline_s: float) -> None:
-        """Gives what the guest has sent to the chardev, waiting for its reader until deadline_s (monotonic)."""
+        """Gives what the guest has sent to the chardev, waiting for its reader until deadline_s (monotonic).
+
+        The guest must have stopped. What can't be given is counted as dropped.
+        """
         data = bytearray()
         while length := lib.uart16550_transmit_peek(self.c, self._chunk, _CHUNK_BYTES):
             data += ffi.buffer(self._chunk, length)
             lib.uart16550_transmit_take(self.c, length)
         taken = self._backend.flush_at_exit(bytes(data), deadline_s) if data else 0
         self._backend.dropped_bytes += len(data) - taken
+        self._count_drops()
+        if self._backend.dropped_bytes:
+            _log.info(f"{self._backend.describe()}: {self._backend.dropped_bytes} bytes of output were dropped")
 
     def _on_transmit(self, _events: int) -> None:
         os.eventfd_read(self._events[0])
         self._transmit()
+        self._count_drops()
 
     def _on_receive_room(self, _events: int) -> None:
         os.eventfd_read(self._events[1])
@@ -190,13 +211,20 @@ class Uart16550(FrontEnd):
 
     def _transmit(self) -> None:
         """Moves bytes from the ring to the chardev until one is empty or the other full."""
-        while length := lib.uart16550_transmit_peek(self.c, self._chunk, _CHUNK_BYTES):
+        for _ in range(_CHUNKS_PER_TURN):
+            length = lib.uart16550_transmit_peek(self.c, self._chunk, _CHUNK_BYTES)
+            if length == 0:
+                return
             taken = self._backend.write(bytes(ffi.buffer(self._chunk, length)))
             lib.uart16550_transmit_take(self.c, taken)
             if taken < length:
-                break  # output_possible() will go on
-        if self.c.transmit_dropped:
-            lib.uart16550_lock(self.c)
-            self._backend.dropped_bytes += int(self.c.transmit_dropped)
-            self.c.transmit_dropped = 0
-            lib.uart16550_unlock(self.c)
+                return  # output_possible() will go on
+        os.eventfd_write(self._events[0], 1)
+
+    def _count_drops(self) -> None:
+        """Adds what the ring had no room for to the chardev's count."""
+        dropped = int(self.c.transmit_dropped)
+        if dropped != self._counted_drops:
+            _log.warning_once(f"{self._backend.describe()}: the reader is slow; output is dropped")
+            self._backend.dropped_bytes += dropped - self._counted_drops
+            self._counted_drops = dropped

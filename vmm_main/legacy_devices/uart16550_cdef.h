@@ -39,17 +39,20 @@ struct uart16550 {
     uint8_t backlog[4096];
     uint32_t backlog_first, backlog_count;
     uint8_t backlog_wanted; /* the event loop stopped filling the backlog and wants to hear of room */
+    uint8_t break_waits;    /* a break comes after break_after more bytes of the backlog */
+    uint32_t break_after;
 
     /* Bytes on their way out. What finds the ring full is dropped and counted. */
     uint8_t transmit[65536];
     uint32_t transmit_first, transmit_count;
-    uint64_t transmit_dropped;
-    uint8_t transmit_watched; /* the event loop will look at the ring without being told */
+    uint64_t transmit_dropped; /* bytes, since the start */
+    uint8_t transmit_full;     /* something was dropped, and the event loop was told, since the ring last had room */
+    uint8_t transmit_watched;  /* the event loop will look at the ring without being told */
 
     int vm_fd; /* where the interrupt line leads; -1: nowhere */
     uint32_t gsi;
     uint8_t line_level;
-    int transmit_event; /* eventfd: the transmit ring has bytes */
+    int transmit_event; /* eventfd: the transmit ring has bytes, or has begun to drop them */
     int receive_event;  /* eventfd: the backlog has room */
 };
 
@@ -73,5 +76,6 @@ void uart16550_refill_fifo(struct uart16550 *uart);
 /* For the event loop; they take the lock themselves. */
 uint32_t uart16550_receive_room(struct uart16550 *uart); /* 0: receive_event will tell of room */
 uint32_t uart16550_receive(struct uart16550 *uart, const uint8_t *data, uint32_t length);
+void uart16550_receive_break(struct uart16550 *uart); /* behind what was received before */
 uint32_t uart16550_transmit_peek(struct uart16550 *uart, uint8_t *data, uint32_t size);
 void uart16550_transmit_take(struct uart16550 *uart, uint32_t length);
