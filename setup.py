@@ -33,7 +33,9 @@ class BuildPythonWithCommit(build_py):
         super().run()
         if not self.editable_mode:
             stamp = Path(self.build_lib) / "vmm_main" / "_build_info.py"
-            stamp.write_text(f'"""Written by setup.py."""\n\nGIT_COMMIT = "{git_commit()}"\n', encoding="utf-8")
+            stamp.write_text(
+                f'"""Written by setup.py."""\n\nGIT_COMMIT = "{git_commit()}"\n', encoding="utf-8"
+            )
 
 
 class BuildLauncher(build_scripts):
@@ -44,7 +46,15 @@ class BuildLauncher(build_scripts):
         Path(self.build_dir).mkdir(parents=True, exist_ok=True)
         editable = self.get_finalized_command("build_py").editable_mode
         program = Path(self.build_dir) / "bulkhead"
-        command = [os.environ.get("CC", "cc"), "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+        command = [
+            os.environ.get("CC", "cc"),
+            "-std=gnu11",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Wconversion",
+            "-Werror",
+        ]
         if editable:
             command.append(f'-DSOURCE_DIRECTORY="{HERE}"')
         command += [f'-DFALLBACK_PYTHON="{Path(sys.base_prefix) / "bin" / "python3"}"']

@@ -89,7 +89,9 @@ class Logger:
         now = time.time()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
         text = message.replace("\n", "\\n")
-        line = f"{stamp}.{int(now % 1 * 1e6):06d}Z {os.getpid()} {_LEVEL_NAMES[level]} {self._module}: {text}\n"
+        line = (
+            f"{stamp}.{int(now % 1 * 1e6):06d}Z {os.getpid()} {_LEVEL_NAMES[level]} {self._module}: {text}\n"
+        )
         try:
             os.write(_sink.fd, line.encode("utf-8", "backslashreplace"))
         except OSError:

@@ -30,7 +30,17 @@ _PIPE_BUF = 4096
 class InputStream:
     """Reads fd on the event loop, in pieces that the receiver has room for."""
 
-    __slots__ = ("_closed", "_loop", "_on_data", "_on_end", "_polled", "_room", "_scheduled", "_watching", "fd")
+    __slots__ = (
+        "_closed",
+        "_loop",
+        "_on_data",
+        "_on_end",
+        "_polled",
+        "_room",
+        "_scheduled",
+        "_watching",
+        "fd",
+    )
 
     def __init__(
         self,

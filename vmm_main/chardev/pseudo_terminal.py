@@ -43,7 +43,9 @@ class PtyChardev(ChardevBackend):
         try:
             self._master, slave = os.openpty()
         except OSError as error:
-            raise HostError(f"-chardev pty,id={config.chardev_id}: no pseudo-terminal: {error.strerror}") from error
+            raise HostError(
+                f"-chardev pty,id={config.chardev_id}: no pseudo-terminal: {error.strerror}"
+            ) from error
         os.set_blocking(self._master, False)
         self.path = os.ttyname(slave)
         _make_raw(slave)

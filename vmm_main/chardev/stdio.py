@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 _STDIN, _STDOUT = 0, 1
 _ESCAPE = 0x01  # Ctrl-A
-_HELP = (
-    b"\r\nCtrl-A h  this help\r\nCtrl-A x  end the VM\r\nCtrl-A Ctrl-A  send Ctrl-A to the guest\r\n"
-)
+_HELP = b"\r\nCtrl-A h  this help\r\nCtrl-A x  end the VM\r\nCtrl-A Ctrl-A  send Ctrl-A to the guest\r\n"
 
 _log = Logger("chardev")
 

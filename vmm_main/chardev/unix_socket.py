@@ -100,7 +100,9 @@ class SocketChardev(ChardevBackend):
     def describe(self) -> str:
         """As QEMU's query-chardev has it."""
         where = f"unix:{self.config.path}" if self.config.path is not None else f"fd:{self.config.fd}"
-        return ("" if self.connected else "disconnected:") + where + (",server=on" if self.config.server else "")
+        return (
+            ("" if self.connected else "disconnected:") + where + (",server=on" if self.config.server else "")
+        )
 
     def flush_at_exit(self, data: bytes, deadline_s: float) -> int:
         """Gives data to the client, if there is one."""
@@ -152,4 +154,3 @@ class SocketChardev(ChardevBackend):
         if self._client is not None:
             self._client.close()
             self._client = None
-

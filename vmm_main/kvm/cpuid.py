@@ -48,7 +48,9 @@ class GuestCpuid:
         supported = system.supported_cpuid()
         tsc_deadline = system.extension(lib.KVM_CAP_TSC_DEADLINE_TIMER) > 0
         core_bits = (cpus - 1).bit_length()
-        leaves = [e for e in supported.entries[0 : supported.nent] if e.function not in (_TOPOLOGY, _TOPOLOGY_V2)]
+        leaves = [
+            e for e in supported.entries[0 : supported.nent] if e.function not in (_TOPOLOGY, _TOPOLOGY_V2)
+        ]
         cpuid = ffi.new("struct kvm_cpuid2 *", {"entries": len(leaves) + 2})
         self._cpuid = cpuid
         self._per_cpu_leaves: list[ffi.CData] = []

@@ -182,4 +182,3 @@ def registers_at_failure(vcpu_fd: int) -> tuple[int, int | None]:
     translation.linear_address = linear
     result = lib.kvm_ioctl_pointer(vcpu_fd, lib.KVM_TRANSLATE, translation)
     return linear, translation.physical_address if result == 0 and translation.valid else None
-

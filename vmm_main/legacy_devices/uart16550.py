@@ -198,7 +198,9 @@ class Uart16550(FrontEnd):
         self._backend.dropped_bytes += len(data) - taken
         self._count_drops()
         if self._backend.dropped_bytes:
-            _log.info(f"{self._backend.describe()}: {self._backend.dropped_bytes} bytes of output were dropped")
+            _log.info(
+                f"{self._backend.describe()}: {self._backend.dropped_bytes} bytes of output were dropped"
+            )
 
     def _on_transmit(self, _events: int) -> None:
         os.eventfd_read(self._events[0])

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
             """Takes value, of size bytes, at offset from the range's start."""
 
 
-
 class IoBus:
     """Finds the device of an address; a walk over a handful of ranges."""
 
