@@ -1,8 +1,8 @@
 """The main process from its arguments to its exit status.
 
 Everything imported here is imported at every start, before the guest's first instruction: the boundary that
-DESIGN §12's budget draws. What is needed later (--help, QMP's server, error reports) is imported later. A test
-holds the list of modules.
+DESIGN §12's budget draws. What is needed later (--help, QMP's server, error reports) is imported later. A
+test holds the list of modules.
 
 Exit statuses: 0 the VM ended as asked (power-off, quit, SIGTERM, SIGINT, SIGHUP); 1 it couldn't be started or
 couldn't go on, with one line on standard error, or stopped on an error inside Bulkhead, with its stack.
@@ -20,7 +20,7 @@ from vmm_main.command_line.parser import parse
 from vmm_main.errors import BulkheadError, HostError
 from vmm_main.event_loop import EventLoop
 from vmm_main.fd_sets import FdSets
-from vmm_main.machine.machine import Machine
+from vmm_main.machine.machine import PRELAUNCH, Machine
 from vmm_main.process_life import Daemon, EndSignals, PidFile, write_stacks_on_sigquit
 from vmm_main.qmp.listener import QmpMonitors
 
@@ -40,19 +40,12 @@ _STDERR = 2
 
 def main(arguments: list[str]) -> int:
     """Runs one VM from its command line to its end and returns the exit status."""
-    if "--help" in arguments or "-help" in arguments or "-h" in arguments:
-        from vmm_main.command_line.synopsis import synopsis
-
-        print(synopsis())
-        return 0
-    if "--version" in arguments or "-version" in arguments:
-        from vmm_main.version import VERSION, git_commit
-
-        print(f"Bulkhead {VERSION} ({git_commit()})")
-        return 0
     daemon: Daemon | None = None
     try:
         config = parse(arguments)
+        if config.only_print is not None:
+            _print_only(config.only_print)
+            return 0
         if config.log_path is not None:
             log.open_log_file(config.log_path)
         elif config.log_to_stderr:
@@ -110,12 +103,17 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
         # On the loop: from then on a QMP client is answered.
         loop.call_soon(daemon.report_ready)
     if not config.start_paused:
-        _trace_modules()
-        machine.start()
+        monitors.when_clients_are_there(lambda: _start_guest(machine))
     loop.run()
     if machine.failure is not None:
         raise HostError(machine.failure)
     return 0
+
+
+def _start_guest(machine: Machine) -> None:
+    _trace_modules()
+    if machine.status == PRELAUNCH:  # otherwise a QMP client was quicker
+        machine.start()
 
 
 def _open_chardevs(
@@ -144,6 +142,18 @@ def _trace_modules() -> None:
     """BULKHEAD_TRACE=modules: the log gets the list that the test of the lean start compares."""
     if "modules" in os.environ.get("BULKHEAD_TRACE", "").split(","):
         _log.info(f"modules at the first KVM_RUN: {' '.join(sorted(sys.modules))}")
+
+
+def _print_only(what: str) -> None:
+    """Answers --help and --version."""
+    if what == "help":
+        from vmm_main.command_line.synopsis import synopsis
+
+        print(synopsis())
+    else:
+        from vmm_main.version import VERSION, git_commit
+
+        print(f"Bulkhead {VERSION} ({git_commit()})")
 
 
 def _complain(message: str) -> None:

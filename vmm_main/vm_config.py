@@ -48,7 +48,6 @@ class VmConfig:
     """One VM as asked for. Sizes in bytes; paths as the user wrote them; None means not asked for."""
 
     __slots__ = (
-        "acpi",
         "append",
         "chardevs",
         "cpus",
@@ -66,6 +65,7 @@ class VmConfig:
         "no_effect",
         "no_reboot",
         "no_shutdown",
+        "only_print",
         "pidfile_path",
         "qmp_chardev_ids",
         "rtc_base_is_utc",
@@ -77,10 +77,11 @@ class VmConfig:
     )
 
     def __init__(self) -> None:
+        # "help" or "version": that is all that is asked for.
+        self.only_print: str | None = None
         self.name: str | None = None
         self.uuid: str | None = None
         self.machine_type = "microvm"
-        self.acpi = True
         self.cpus = 1
         self.memory_bytes = 256 << 20
         self.dump_guest_core = True

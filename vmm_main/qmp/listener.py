@@ -15,6 +15,7 @@ from vmm_main.log import Logger
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
+    from collections.abc import Callable
 
     from vmm_main.chardev.backend import ChardevBackend
     from vmm_main.event_loop import EventLoop
@@ -39,7 +40,7 @@ class QmpMonitors:
     as errors should show; start() once the machine exists; close() at the end, before the chardevs'.
     """
 
-    __slots__ = ("_chardev_monitors", "_limits", "_machine", "_server", "listeners")
+    __slots__ = ("_chardev_monitors", "_limits", "_machine", "_on_clients", "_server", "listeners")
 
     def __init__(self, limits: QmpLimits | None = None) -> None:
         self.listeners: list[QmpListener] = []
@@ -47,6 +48,7 @@ class QmpMonitors:
         self._limits = limits
         self._machine: MachineInterface | None = None
         self._server: QmpServer | None = None
+        self._on_clients: Callable[[], None] | None = None
 
     def listen(self, config: ChardevConfig) -> None:
         """Makes (or, with fd=, takes over) the listening socket of a monitor; clients wait until start().
@@ -67,6 +69,17 @@ class QmpMonitors:
             listener.watch(machine.loop)
         for monitor in self._chardev_monitors:
             monitor.attach()
+
+    def when_clients_are_there(self, callback: Callable[[], None]) -> None:
+        """Calls callback once every socket without nowait has had a client; now, if there is none to wait for."""
+        self._on_clients = callback
+        self.client_came()
+
+    def client_came(self) -> None:
+        """A listener has a client."""
+        if self._on_clients is not None and not any(listener.awaits_client for listener in self.listeners):
+            callback, self._on_clients = self._on_clients, None
+            callback()
 
     def server(self) -> QmpServer:
         """Returns the server, made at the first call."""
@@ -100,12 +113,13 @@ class QmpMonitors:
 class QmpListener:
     """A monitor on a listening socket: several clients at once, and over time."""
 
-    __slots__ = ("_clients", "_monitors", "_unix", "config")
+    __slots__ = ("_clients", "_monitors", "_unix", "awaits_client", "config")
 
     def __init__(self, monitors: QmpMonitors, config: ChardevConfig) -> None:
         self.config = config
         self._monitors = monitors
         self._clients: list[SocketTransport] = []
+        self.awaits_client = not config.nowait
         self._unix: UnixListener
         if config.fd is not None:
             self._unix = adopt_listening_socket(
@@ -146,6 +160,8 @@ class QmpListener:
             _log.warning(f"{self.describe()}: {len(self._clients)} clients; others wait until one leaves")
             self._unix.pause()
         transport.start(QmpSession(server, transport, self.describe()))
+        self.awaits_client = False
+        self._monitors.client_came()
 
 
 class ChardevMonitor(FrontEnd):

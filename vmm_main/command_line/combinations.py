@@ -1,0 +1,49 @@
+"""What options must be given together, and what excludes what: checked once all are read."""
+
+from __future__ import annotations
+
+from vmm_main.errors import ConfigurationError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vmm_main.vm_config import VmConfig
+
+
+def check_combinations(config: VmConfig) -> None:
+    """Checks what no option can check alone.
+
+    Raises:
+        ConfigurationError: Two options contradict each other, or one needs another.
+    """
+    if config.kernel_path is None:
+        raise ConfigurationError("-kernel: missing; it must name the kernel to boot")
+    if config.pidfile_path is not None and not config.daemonize:
+        raise ConfigurationError(f"-pidfile {config.pidfile_path}: allowed only together with -daemonize")
+    _check_chardevs(config)
+
+
+def _check_chardevs(config: VmConfig) -> None:
+    ids = [chardev.chardev_id for chardev in config.chardevs]
+    known = ", ".join(ids) if ids else "none: see -chardev"
+    users = [("-mon", chardev_id) for chardev_id in config.qmp_chardev_ids]
+    if config.serial_chardev_id is not None:
+        users.insert(0, ("-serial", config.serial_chardev_id))
+    taken: dict[str, str] = {}
+    for option, chardev_id in users:
+        if chardev_id not in ids:
+            raise ConfigurationError(f"{option}: there is no chardev {chardev_id!r}; allowed are {known}")
+        if chardev_id in taken:
+            raise ConfigurationError(
+                f"{option}: chardev {chardev_id!r} is in use by {taken[chardev_id]}; allowed is one user each"
+            )
+        taken[chardev_id] = option
+    on_stdio = [chardev.chardev_id for chardev in config.chardevs if chardev.backend == "stdio"]
+    if len(on_stdio) > 1:
+        raise ConfigurationError(
+            f"standard input and output are taken by {' and '.join(on_stdio)}; allowed is one chardev"
+        )
+    if on_stdio and config.daemonize:
+        raise ConfigurationError(
+            f"-daemonize: chardev {on_stdio[0]!r} is on standard input and output, which a daemon hasn't; "
+            "allowed are pty, socket and file"
+        )

@@ -1,0 +1,105 @@
+"""Splits the `key=value,...` argument of an option, or its JSON spelling, into keys and texts.
+
+`,,` stands for a comma in a value, a trailing comma is allowed, the first key may be left out where the option
+says so, and a key without `=` means on (`server`).
+"""
+
+from __future__ import annotations
+
+from vmm_main.command_line.value_types import Boolean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from vmm_main.command_line.option_table import Option
+
+_KEY_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_."
+
+
+def read_key_values(option: Option, argument: str) -> dict[str, Any]:
+    """The values by key, each read by its key's type; keys that weren't given are missing.
+
+    Raises:
+        ValueError: Something in the list is wrong; the message names key, value and what is allowed.
+    """
+    pairs = _json_pairs(argument) if argument.startswith("{") else _pairs(option, argument)
+    values: dict[str, Any] = {}
+    for name, text in pairs:
+        key = option.keys.get(name)
+        if key is None:
+            from vmm_main.command_line.nearest import nearest
+
+            known = ", ".join(option.keys)
+            raise ValueError(f"no key {name!r}{nearest(name, option.keys)}; allowed are {known}")
+        if name in values:
+            raise ValueError(f"key {name!r} is given twice; allowed is once")
+        try:
+            values[name] = key.value_type.read(text)
+        except ValueError as error:
+            raise ValueError(f"{name}={text}: {error}; allowed is {key.value_type.allowed}") from error
+    for key in option.keys.values():
+        if key.required and key.name not in values:
+            raise ValueError(f"{key.name}= is missing; allowed is {key.value_type.allowed}")
+    return values
+
+
+def split_items(argument: str) -> list[str]:
+    """The items of a list, with `,,` made into the comma it stands for."""
+    items = [""]
+    position = 0
+    while position < len(argument):
+        character = argument[position]
+        if character == "," and argument[position : position + 2] == ",,":
+            items[-1] += ","
+            position += 2
+        elif character == ",":
+            items.append("")
+            position += 1
+        else:
+            items[-1] += character
+            position += 1
+    if items[-1] == "" and len(items) > 1:
+        items.pop()  # a trailing comma
+    return items
+
+
+def _pairs(option: Option, argument: str) -> list[tuple[str, str]]:
+    pairs = []
+    for index, item in enumerate(split_items(argument)):
+        name, equals, text = item.partition("=")
+        # `unix:/a=b` is a value with an equals sign in it; `tpye=x` is a key, though a wrong one.
+        looks_like_key = bool(equals) and name not in ("", None) and not name.strip(_KEY_CHARACTERS)
+        if index == 0 and option.first_key is not None and not looks_like_key:
+            pairs.append((option.first_key, item))
+        elif equals:
+            pairs.append((name, text))
+        elif not item:
+            raise ValueError("an empty item in the list; allowed is key=value, with commas between")
+        elif item in option.keys and not isinstance(option.keys[item].value_type, Boolean):
+            allowed = option.keys[item].value_type.allowed
+            raise ValueError(f"key {item!r} has no value; allowed is {item}= with {allowed}")
+        else:
+            pairs.append((item, "on"))
+    return pairs
+
+
+def _json_pairs(argument: str) -> list[tuple[str, str]]:
+    import json
+
+    def keep_all(members: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        return members  # a dict would hide a key given twice
+
+    try:
+        members = json.loads(argument, object_pairs_hook=keep_all)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"damaged JSON ({error}); allowed is an object or a list of key=value") from error
+    pairs = []
+    for name, value in members:
+        if isinstance(value, bool):
+            pairs.append((name, "on" if value else "off"))
+        elif isinstance(value, (int, str)):
+            pairs.append((name, str(value)))
+        else:
+            raise ValueError(f"key {name!r}: allowed are strings, whole numbers, true and false")
+    return pairs

@@ -1,0 +1,116 @@
+"""Reads the command line into a VmConfig, by the tables in options.py.
+
+Options come in any order, with one dash (two are understood). The first thing that is wrong ends it, with a text
+that names option, value and what is allowed.
+"""
+
+from __future__ import annotations
+
+from vmm_main.command_line.combinations import check_combinations
+from vmm_main.command_line.key_value_list import read_key_values
+from vmm_main.command_line.options import options_by_name
+from vmm_main.errors import ConfigurationError
+from vmm_main.vm_config import VmConfig
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from vmm_main.command_line.option_table import Option
+
+_SHOWN_CHARACTERS = 200  # of a value in an error: a line, not a page
+
+
+def parse(arguments: list[str]) -> VmConfig:
+    """The configuration that the arguments (without the program's name) ask for.
+
+    If they ask for help or the version, only_print says so and nothing else is checked.
+
+    Raises:
+        ConfigurationError: Something is wrong with them.
+    """
+    config = VmConfig()
+    known = options_by_name()
+    seen: set[str] = set()
+    position = 0
+    while position < len(arguments):
+        option = _find(arguments[position], known)
+        position += 1
+        if option.name in seen and not option.may_repeat:
+            raise ConfigurationError(f"{option.name}: given twice; allowed is once")
+        seen.add(option.name)
+        words = _words_of(option, arguments, position, known)
+        position += len(words)
+        _apply(option, words, config)
+        if config.only_print is not None:
+            return config
+    check_combinations(config)
+    return config
+
+
+def _find(argument: str, known: dict[str, Option]) -> Option:
+    option = known.get(argument) or (known.get(argument[1:]) if argument.startswith("--") else None)
+    if option is not None:
+        return option
+    shown = _shorten(argument)
+    if not argument.startswith("-"):
+        raise ConfigurationError(f"{shown!r}: not an option; allowed are options and their values (see --help)")
+    from vmm_main.command_line.nearest import nearest
+
+    raise ConfigurationError(
+        f"{shown}: no such option{nearest(argument, known)}; allowed are those that --help lists"
+    )
+
+
+def _words_of(option: Option, arguments: list[str], position: int, known: dict[str, Option]) -> list[str]:
+    """The arguments from position on that belong to option."""
+    if option.is_flag:
+        return []
+    end = position
+    if option.takes_words:
+        while end < len(arguments) and not _begins_option(arguments[end], known):
+            end += 1
+    elif end < len(arguments) and not (option.optional_value and arguments[end].startswith("-")):
+        end += 1
+    if end == position and not option.optional_value:
+        raise ConfigurationError(f"{option.name}: its value is missing; allowed is {_allowed(option)}")
+    return arguments[position:end]
+
+
+def _begins_option(argument: str, known: dict[str, Option]) -> bool:
+    """Whether argument ends -append's words: a dash and a letter, as no kernel parameter begins."""
+    return argument in known or (argument.startswith("-") and argument[1:2].isalpha())
+
+
+def _apply(option: Option, words: list[str], config: VmConfig) -> None:
+    text = " ".join(words)
+    value: Any = True
+    try:
+        if option.keys:
+            value = read_key_values(option, text)
+        elif option.value_type is not None:
+            value = _read_value(option, words, text)
+        option.apply(config, value)
+    except ValueError as error:
+        raise ConfigurationError(f"{option.name} {_shorten(text)}: {error}") from error
+
+
+def _read_value(option: Option, words: list[str], text: str) -> Any:
+    assert option.value_type is not None
+    if option.optional_value and not words:
+        return None
+    try:
+        return option.value_type.read(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; allowed is {option.value_type.allowed}") from error
+
+
+def _allowed(option: Option) -> str:
+    if option.value_type is not None:
+        return option.value_type.allowed
+    return f"a list of {', '.join(f'{key}=' for key in option.keys)}"
+
+
+def _shorten(text: str) -> str:
+    one_line = text if text.isprintable() else repr(text)[1:-1]
+    return one_line if len(one_line) <= _SHOWN_CHARACTERS else f"{one_line[:_SHOWN_CHARACTERS]}..."

@@ -1,0 +1,70 @@
+"""The options about the process: log, going to the background, filters, and what it only prints."""
+
+from __future__ import annotations
+
+from vmm_main.command_line.option_table import Option, OptionTable
+from vmm_main.command_line.value_types import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vmm_main.vm_config import VmConfig
+
+
+def _log_file(config: VmConfig, path: str | None) -> None:
+    config.log_path = path
+    config.log_to_stderr = path is None
+
+
+def _pidfile(config: VmConfig, path: str) -> None:
+    config.pidfile_path = path
+
+
+def _daemonize(config: VmConfig, _given: bool) -> None:
+    config.daemonize = True
+
+
+def _disable_seccomp(config: VmConfig, _given: bool) -> None:
+    config.seccomp_enabled = False
+    config.warnings.append("-disable-seccomp: processes run without their system call filters")
+
+
+def _help(config: VmConfig, _given: bool) -> None:
+    config.only_print = "help"
+
+
+def _version(config: VmConfig, _given: bool) -> None:
+    config.only_print = "version"
+
+
+TABLE = OptionTable(
+    "The process",
+    Option(
+        "-D",
+        "Writes the log, from level INFO on, to this file (it is appended to), or without a name to standard "
+        "error. Without -D, warnings and errors go to standard error.",
+        _log_file,
+        value=Path(),
+        optional_value=True,
+    ),
+    Option(
+        "-daemonize",
+        "Goes to the background. The command returns once QMP answers, with status 0; an error before that "
+        "comes out on its standard error, with status 1.",
+        _daemonize,
+    ),
+    Option(
+        "-pidfile",
+        "Writes the process id to this file, which must not exist, and removes it at the end. Only with "
+        "-daemonize.",
+        _pidfile,
+        value=Path(),
+    ),
+    Option(
+        "-disable-seccomp",
+        "Takes the system call filters away from all processes of the VM; the log warns of it.",
+        _disable_seccomp,
+    ),
+    Option("-help", "Prints this and ends.", _help, aliases=("-h", "--help")),
+    Option("-version", "Prints the version and the git commit it was made of, and ends.", _version,
+           aliases=("--version",)),  # fmt: skip
+)
