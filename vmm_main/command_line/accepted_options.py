@@ -1,7 +1,7 @@
 """Options that libvirt, Kata Containers and other controllers always pass, and that change nothing here.
 
-They are taken so that those controllers work, and the log says once that they had no effect. What would make a
-difference that a user relies on isn't in here.
+They are taken so that those controllers work, and the log says once that they had no effect. What would make
+a difference that a user relies on isn't in here.
 """
 
 from __future__ import annotations

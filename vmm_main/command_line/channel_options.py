@@ -1,4 +1,4 @@
-"""The options about the channels between guest and host: serial port, chardevs, QMP, descriptors of the caller."""
+"""The options about channels between guest and host: serial port, chardevs, QMP, the caller's descriptors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _serial(config: VmConfig, values: dict[str, Any]) -> None:
         values = {**values, "path": Path().read(backend.removeprefix("unix:"))}
         backend = "socket"
     if backend not in _BACKENDS:
-        raise ValueError(f"{backend!r} is no back end; allowed are chardev:ID, {', '.join(_BACKENDS)} and none")
+        raise ValueError(f"{backend!r} is unknown; allowed are chardev:ID, {', '.join(_BACKENDS)} and none")
     chardev = make_chardev(_free_id(config, "serial0"), backend, values)
     config.chardevs.append(chardev)
     config.serial_chardev_id = chardev.chardev_id
@@ -63,7 +63,7 @@ def _qmp(config: VmConfig, values: dict[str, Any]) -> None:
         if not given.get("server", False):
             raise ValueError("server is missing; allowed is unix:PATH,server,nowait")
     else:
-        raise ValueError(f"{address!r} is no address; allowed are unix:PATH,server,nowait, stdio and chardev:ID")
+        raise ValueError(f"{address!r} is unknown; allowed are unix:PATH,server,nowait, stdio and chardev:ID")
     chardev = make_chardev(_free_id(config, f"qmp{len(config.qmp_chardev_ids)}"), backend, given)
     config.chardevs.append(chardev)
     _add_monitor(config, chardev.chardev_id)
@@ -190,8 +190,7 @@ TABLE = OptionTable(
         "for.",
         _add_fd,
         Key("fd", Integer(0, _MAX_FD), "The descriptor.", required=True),
-        Key("set", Integer(0, _MAX_FD), "The number of the set; descriptors of one set may differ in access.",
-            required=True),  # fmt: skip
+        Key("set", Integer(0, _MAX_FD), "The number of the set; it may have several.", required=True),
         Key("opaque", Text("TEXT", 0, _ADDRESS_MAX_CHARACTERS), "A note for people."),
         may_repeat=True,
     ),

@@ -1,7 +1,7 @@
 """Splits the `key=value,...` argument of an option, or its JSON spelling, into keys and texts.
 
-`,,` stands for a comma in a value, a trailing comma is allowed, the first key may be left out where the option
-says so, and a key without `=` means on (`server`).
+`,,` stands for a comma in a value, a trailing comma is allowed, the first key may be left out where the
+option says so, and a key without `=` means on (`server`).
 """
 
 from __future__ import annotations
@@ -96,10 +96,7 @@ def _json_pairs(argument: str) -> list[tuple[str, str]]:
         raise ValueError(f"damaged JSON ({error}); allowed is an object or a list of key=value") from error
     pairs = []
     for name, value in members:
-        if isinstance(value, bool):
-            pairs.append((name, "on" if value else "off"))
-        elif isinstance(value, (int, str)):
-            pairs.append((name, str(value)))
-        else:
-            raise ValueError(f"key {name!r}: allowed are strings, whole numbers, true and false")
+        if not isinstance(value, (bool, int, str)):
+            raise ValueError(f"key {name!r}: allowed are strings, whole numbers, true and false")  # noqa: TRY004
+        pairs.append((name, ("off", "on")[value] if isinstance(value, bool) else str(value)))
     return pairs

@@ -16,7 +16,7 @@ _NAME_MAX_CHARACTERS = 255
 _MAX_CPUS = 254
 _MEMORY_MIN_BYTES, _MEMORY_MAX_BYTES = 256 << 20, 512 << 30
 _PAGE_BYTES = 4096
-_APPEND_MAX_CHARACTERS = 1 << 20  # more than any kernel takes; the kernel's own limit is checked at its loading
+_APPEND_MAX_CHARACTERS = 1 << 20  # more than any kernel takes; its own limit is checked later
 
 
 def _name(config: VmConfig, values: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """What an option is: one declaration that parsing, --help, errors and docs/options.md all come from.
 
-An option's argument is one of: nothing (a flag), one value of a type, a list of `key=value`, all the words up to
-the next option (-append), or a value that may be missing (-D).
+An option's argument is one of: nothing (a flag), one value of a type, a list of `key=value`, all the words up
+to the next option (-append), or a value that may be missing (-D).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vmm_main.command_line.value_types import ValueType
     from vmm_main.vm_config import VmConfig
 
-    # Puts what was read into the configuration. Takes a flag's True, a value, or the values by key (those given).
+    # Puts what was read into the configuration: a flag's True, a value, or the values by key (those given).
     # Raises ValueError with what is wrong; the parser puts the option and its argument before it.
     Apply = Callable[[VmConfig, Any], None]
 

@@ -1,7 +1,7 @@
 """Reads the command line into a VmConfig, by the tables in options.py.
 
-Options come in any order, with one dash (two are understood). The first thing that is wrong ends it, with a text
-that names option, value and what is allowed.
+Options come in any order, with one dash (two are understood). The first thing that is wrong ends it, with a
+text that names option, value and what is allowed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _find(argument: str, known: dict[str, Option]) -> Option:
         return option
     shown = _shorten(argument)
     if not argument.startswith("-"):
-        raise ConfigurationError(f"{shown!r}: not an option; allowed are options and their values (see --help)")
+        raise ConfigurationError(f"{shown!r}: no option; allowed are options and their values (see --help)")
     from vmm_main.command_line.nearest import nearest
 
     raise ConfigurationError(

@@ -65,6 +65,5 @@ TABLE = OptionTable(
         _disable_seccomp,
     ),
     Option("-help", "Prints this and ends.", _help, aliases=("-h", "--help")),
-    Option("-version", "Prints the version and the git commit it was made of, and ends.", _version,
-           aliases=("--version",)),  # fmt: skip
+    Option("-version", "Prints version and git commit, and ends.", _version, aliases=("--version",)),
 )

@@ -121,7 +121,7 @@ class Integer(ValueType):
 
 
 class Size(ValueType):
-    """An amount of memory: a number with K, M, G or T (KiB, MiB, GiB, TiB; small letters too), else in MiB."""
+    """An amount of memory: a number with K, M, G or T (KiB to TiB; small letters too), else in MiB."""
 
     __slots__ = ("_highest", "_lowest", "_multiple_of")
 

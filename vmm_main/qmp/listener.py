@@ -71,7 +71,7 @@ class QmpMonitors:
             monitor.attach()
 
     def when_clients_are_there(self, callback: Callable[[], None]) -> None:
-        """Calls callback once every socket without nowait has had a client; now, if there is none to wait for."""
+        """Calls callback once every socket without nowait has had a client (now, if all have)."""
         self._on_clients = callback
         self.client_came()
 
