@@ -1,7 +1,7 @@
 """Guest memory: one sealed memfd, mapped once, seen by the guest as RAM below and above the 32-bit hole.
 
-The descriptor is what device processes get. It is sealed against shrinking and growing before anyone else sees
-it, so that nobody can pull pages away under a process that has it mapped (DESIGN §2).
+The descriptor is what device processes get. It is sealed against shrinking and growing before anyone else
+sees it, so that nobody can pull pages away under a process that has it mapped (DESIGN §2).
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _signal
 import faulthandler
 import os
 
@@ -13,14 +12,21 @@ from vmm_main.kvm.system import check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
 
     from vmm_main.event_loop import EventLoop
+else:
+    import _signal  # the same without enum, which costs milliseconds at every start
 
 _READY = b"\0"
 _SIGNALFD_SIGINFO_SIZE = 128  # struct signalfd_siginfo; its first field is the signal's number
 
-_SIGNAL_NAMES = {_signal.SIGTERM: "SIGTERM", _signal.SIGINT: "SIGINT", _signal.SIGHUP: "SIGHUP"}
+_SIGNAL_NAMES: dict[int, str] = {
+    _signal.SIGTERM: "SIGTERM",
+    _signal.SIGINT: "SIGINT",
+    _signal.SIGHUP: "SIGHUP",
+}
 
 
 class EndedBySignalError(BulkheadError):
@@ -28,7 +34,7 @@ class EndedBySignalError(BulkheadError):
 
 
 class Daemon:
-    """The child's side of -daemonize: the caller waits in the parent until report_ready() or report_failure()."""
+    """The child's side of -daemonize: the caller waits in the parent for report_ready() or _failure()."""
 
     __slots__ = ("_pipe",)
 

@@ -1,7 +1,7 @@
 """A byte stream to the host: reads only what there is room for, writes only what is taken, never blocks.
 
-Descriptors that others share (standard input and output) keep their flags: setting O_NONBLOCK on one would set
-it for the caller's shell too. A terminal or a pipe is opened once more instead.
+Descriptors that others share (standard input and output) keep their flags: setting O_NONBLOCK on one would
+set it for the caller's shell too. A terminal or a pipe is opened once more instead.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class InputStream:
         on_data: Callable[[bytes], None],
         on_end: Callable[[], None],
     ) -> None:
-        """fd stays the caller's; want() starts. on_end is called once, when nothing more can come."""
+        """The descriptor stays the caller's; want() starts. on_end is called once, when no more can come."""
         self.fd = fd
         self._loop = loop
         self._room = room

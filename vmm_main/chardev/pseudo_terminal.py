@@ -25,7 +25,7 @@ _LOOK_EVERY_S = 0.2
 
 
 class PtyChardev(ChardevBackend):
-    """The master of a pty, raw. Programs open the other end (its path is said at the start), leave, come again."""
+    """The master of a raw pty. Programs open the other end (its path is said at start), leave, come back."""
 
     __slots__ = ("_input", "_loop", "_master", "_output", "_timer", "path")
 

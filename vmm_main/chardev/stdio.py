@@ -1,4 +1,4 @@
-"""A chardev to standard input and output: a terminal with QEMU's Ctrl-A escapes, or pipes and files as they are."""
+"""A chardev to standard input and output: a terminal with QEMU's Ctrl-A escapes, or plain pipes and files."""
 
 from __future__ import annotations
 

@@ -17,17 +17,8 @@ CDEF_HEADERS = sorted(PACKAGE.rglob("*_cdef.h"))
 KERNEL_API = PACKAGE / "kvm" / "kvm_api.cdef"
 SOURCES = sorted(path for path in PACKAGE.rglob("*.c") if path.name not in ("_kvm.c", "launcher.c"))
 
-C_FLAGS = [
-    "-std=gnu11",
-    "-D_GNU_SOURCE",
-    "-O2",
-    "-g",
-    "-Wall",
-    "-Wextra",
-    "-Wconversion",
-    "-Werror",
-    "-fvisibility=hidden",
-]
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
+C_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-fvisibility=hidden", *WARNINGS]
 
 
 def make_ffi() -> FFI:

@@ -1,7 +1,7 @@
 """The keyboard controller's one use on a machine without keyboard: pulsing the CPU's reset line.
 
-Linux's `reboot=k` waits until the input buffer is empty (status bit 1) and writes 0xFE to the command port. There
-is nothing to detect: no data ever arrives, and the FADT says that there is no 8042.
+Linux's `reboot=k` waits until the input buffer is empty (status bit 1) and writes 0xFE to the command port.
+There is nothing to detect: no data ever arrives, and the FADT says that there is no 8042.
 """
 
 from __future__ import annotations

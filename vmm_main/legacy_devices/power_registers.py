@@ -35,8 +35,8 @@ _SLEEP_TYPE_MASK = 0x7
 class PowerRegisters:
     """The registers, as the guest's ACPI interpreter drives them.
 
-    The interrupt is an edge: it is raised whenever an event becomes pending, and the guest's _EVT method reads
-    (and so clears) all pending events at once.
+    The interrupt is an edge: it is raised whenever an event becomes pending, and the guest's _EVT method
+    reads (and so clears) all pending events at once.
     """
 
     __slots__ = ("_on_poweroff", "_on_reset", "_pending_events", "_raise_interrupt", "_slots_present")

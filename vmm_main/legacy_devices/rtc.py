@@ -1,7 +1,7 @@
 """The real-time clock: an MC146818A with a PC's 128 bytes of CMOS RAM.
 
-Registers: Motorola MC146818A data sheet; register 0x32, the century, is where PCs have it. The clock follows the
-host's, plus what the guest has set it to. It raises no interrupts: its GSI isn't given to the guest.
+Registers: Motorola MC146818A data sheet; register 0x32, the century, is where PCs have it. The clock follows
+the host's, plus what the guest has set it to. It raises no interrupts: its GSI isn't given to the guest.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ class Uart16550(FrontEnd):
         c = self.c
         enable = value & _FCR_ENABLE
         # Without the enabling bit the others aren't programmed.
-        if enable != c.fifo_enabled or enable and value & _FCR_CLEAR_RECEIVER:
+        if enable != c.fifo_enabled or (enable and value & _FCR_CLEAR_RECEIVER):
             lib.uart16550_clear_fifo(c)  # what waits in the backlog hasn't arrived yet, and isn't lost
         c.fifo_enabled = enable
         c.trigger_bytes = _TRIGGER_BYTES[value >> 6] if enable else 1

@@ -68,7 +68,7 @@ def _where(cpu: int, board: MicroVm) -> str:
 def _advice(failure: VcpuFailure) -> str:
     if failure.reason == lib.VCPU_EXIT_INTERNAL_ERROR and host_kvm_emulates():
         return (
-            "this host's KVM works without the CPU's virtualization (KVM_PVM: no vmx or svm in /proc/cpuinfo) "
-            "and can't run a stock kernel: use another host, or tools/kvm_lab, which brings a KVM of its own"
+            "this host's KVM works without the CPU's virtualization (KVM_PVM: no vmx or svm in /proc/cpuinfo)"
+            " and can't run a stock kernel: use another host, or tools/kvm_lab, which brings a KVM of its own"
         )
     return "the guest may be broken, or this host's KVM too old for it; the host kernel's log may say more"

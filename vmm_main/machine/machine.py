@@ -6,7 +6,7 @@
                            |                      |
                            +--- reset: a new KVM VM, same state afterwards
                            |
-                           +--> shutdown        (power-off, quit, signal: the process ends, or waits: -no-shutdown)
+                           +--> shutdown        (power-off, quit, signal: the process ends, or -no-shutdown)
                            +--> internal-error  (the process ends with status 1)
 
 One thread, the main one, moves it. vCPU threads ask by guest_*() and go to their gate.
@@ -50,8 +50,8 @@ class MachineStateError(BulkheadError):
 class Machine:
     """One VM. All methods but guest_*() are for the event loop's thread."""
 
-    __slots__ = ("_board", "_guest_request", "_listeners", "chardevs", "config", "exit_status", "failure", "loop",
-                 "status")  # fmt: skip
+    __slots__ = ("_board", "_guest_request", "_listeners", "chardevs", "config", "exit_status", "failure",
+                 "loop", "status")  # fmt: skip
 
     def __init__(
         self, config: VmConfig, loop: EventLoop, chardevs: dict[str, ChardevBackend], fd_sets: FdSets

@@ -1,0 +1,3 @@
+"""What setup.py writes into a wheel; a checkout has no such module."""
+
+GIT_COMMIT: str
