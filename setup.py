@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from distutils.command.build_scripts import build_scripts  # setuptools' own copy (it shadows distutils)
@@ -10,32 +11,64 @@ from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 
 HERE = Path(__file__).parent.resolve()
+STAMP = Path("vmm_main") / "_build_info.py"
+
+LAUNCHER_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 
 
-def git_commit() -> str:
-    """The commit of the checkout that is being built, or "unknown" outside of one."""
-    asked = subprocess.run(
-        ["git", "-c", f"safe.directory={HERE}", "-C", str(HERE), "rev-parse", "--short=12", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return asked.stdout.strip() if asked.returncode == 0 else "unknown"
+def stamp() -> str:
+    """The text of vmm_main/_build_info.py: a checkout's commit, or what the source distribution says."""
+    commit = "unknown"
+    if (HERE / ".git").exists() and shutil.which("git") is not None:
+        asked = subprocess.run(
+            ["git", "-c", f"safe.directory={HERE}", "-C", str(HERE), "rev-parse", "--short=12", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if asked.returncode == 0:
+            commit = asked.stdout.strip()
+    elif (HERE / STAMP).exists():
+        return (HERE / STAMP).read_text(encoding="utf-8")
+    return f'"""Written by setup.py."""\n\nGIT_COMMIT = "{commit}"\n'
+
+
+def launcher_definitions(source_directory: Path | None) -> list[str]:
+    """What launcher.c is told about the Python it is for.
+
+    Args:
+        source_directory: The checkout of an editable installation; None if the code is copied.
+    """
+    texts = {
+        "PYTHON_NAME": f"python{sys.version_info.major}.{sys.version_info.minor}",
+        "BASE_PREFIX": sys.base_prefix,
+    }
+    if source_directory is not None:
+        texts["SOURCE_DIRECTORY"] = str(source_directory)
+    escapes = str.maketrans({"\\": "\\\\", '"': '\\"'})
+    return [f'-D{name}="{text.translate(escapes)}"' for name, text in texts.items()]
 
 
 class BuildPythonWithCommit(build_py):
-    """Adds vmm_main/_build_info.py to what a wheel holds; an editable install asks git itself."""
+    """Adds the stamp to what a wheel holds; an editable install asks git itself."""
 
     def run(self) -> None:
         """Builds as usual, then writes the stamp beside the built modules."""
         super().run()
         if not self.editable_mode:
-            stamp = Path(self.build_lib) / "vmm_main" / "_build_info.py"
-            stamp.write_text(
-                f'"""Written by setup.py."""\n\nGIT_COMMIT = "{git_commit()}"\n', encoding="utf-8"
-            )
+            (Path(self.build_lib) / STAMP).write_text(stamp(), encoding="utf-8")
+
+
+class SourceWithCommit(sdist):
+    """Adds the stamp to a source distribution, which has no .git."""
+
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        """Copies as usual, then writes the stamp."""
+        super().make_release_tree(base_dir, files)
+        (Path(base_dir) / STAMP).write_text(stamp(), encoding="utf-8")
 
 
 class BuildLauncher(build_scripts):
@@ -44,29 +77,32 @@ class BuildLauncher(build_scripts):
     def run(self) -> None:
         """Compiles vmm_main/launcher.c to the scripts folder."""
         Path(self.build_dir).mkdir(parents=True, exist_ok=True)
-        editable = self.get_finalized_command("build_py").editable_mode
+        builder = self.get_finalized_command("build_py")
+        editable = getattr(builder, "editable_mode", False)
         program = Path(self.build_dir) / "bulkhead"
         command = [
             os.environ.get("CC", "cc"),
-            "-std=gnu11",
-            "-O2",
-            "-Wall",
-            "-Wextra",
-            "-Wconversion",
-            "-Werror",
+            *LAUNCHER_FLAGS,
+            *launcher_definitions(HERE if editable else None),
         ]
-        if editable:
-            command.append(f'-DSOURCE_DIRECTORY="{HERE}"')
-        command += [f'-DFALLBACK_PYTHON="{Path(sys.base_prefix) / "bin" / "python3"}"']
         subprocess.run([*command, "-o", str(program), str(HERE / "vmm_main" / "launcher.c")], check=True)
 
     def get_source_files(self) -> list[str]:
-        """What an sdist needs for the launcher."""
-        return ["vmm_main/launcher.c"]
+        """What a source distribution needs of C, the extension's included."""
+        return [
+            str(path.relative_to(HERE))
+            for pattern in ("*.c", "*.h", "*.cdef")
+            for path in sorted(HERE.glob(f"vmm_main/**/{pattern}"))
+        ]
 
 
-setup(
-    cffi_modules=["vmm_main/kvm/build_kvm.py:ffibuilder"],
-    scripts=["vmm_main/launcher.c"],
-    cmdclass={"build_py": BuildPythonWithCommit, "build_scripts": BuildLauncher},
-)
+if __name__ == "__main__":
+    setup(
+        cffi_modules=["vmm_main/kvm/build_kvm.py:ffibuilder"],
+        scripts=["vmm_main/launcher.c"],
+        cmdclass={
+            "build_py": BuildPythonWithCommit,
+            "build_scripts": BuildLauncher,
+            "sdist": SourceWithCommit,
+        },
+    )

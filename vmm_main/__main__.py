@@ -6,7 +6,7 @@ Kept short: Python compiles this file anew at every start, the modules it import
 import sys
 
 if "bulkhead_path" in sys._xoptions:  # set by launcher.c, since -S leaves site-packages out
-    sys.path[:1] = [folder for folder in str(sys._xoptions["bulkhead_path"]).split(":") if folder]
+    sys.path += str(sys._xoptions["bulkhead_path"]).split(":")
 
 from vmm_main.start import main
 

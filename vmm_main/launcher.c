@@ -3,8 +3,8 @@
  * variables (-E), with an explicit module path. Importing site costs 2 to 20 ms of every start, and pip
  * rewrites "#!python" lines and drops their flags, so a script can't ask for this.
  *
- * Finds two things beside itself: the interpreter (<bin>/python3) and the folder that holds vmm_main
- * (<bin>/../lib/python3.<n>/site-packages or dist-packages; for an editable install, the checkout).
+ * Everything is found from where this program really lies (symlinks resolved), never from PATH or argv[0],
+ * and for the one Python that the extension beside it was built for (PYTHON_NAME, as in python3.11).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -14,81 +14,99 @@
 #include <string.h>
 #include <unistd.h>
 
-static int fail(const char *what)
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Where an installation below a prefix keeps its packages; %s are the prefix and PYTHON_NAME. */
+static const char *const package_folders[] = {
+    "%s/lib/%s/site-packages",
+    "%s/lib64/%s/site-packages",
+    "%s/lib/%s/dist-packages",       /* Debian, as pip writes it below /usr/local */
+    "%s/local/lib/%s/dist-packages", /* the same, seen from the interpreter's prefix */
+    "%s/lib/python3/dist-packages",  /* Debian's own packages */
+};
+
+static int fail(const char *what, const char *why)
 {
-    fprintf(stderr, "bulkhead: %s: %s\n", what, strerror(errno));
+    fprintf(stderr, "bulkhead: %s: %s\n", what, why);
     return 1;
 }
 
-/* Sets path to <lib>/python3.<n>/<site-packages or dist-packages> that exists (holding holds, if given). */
-static int find_packages(char *path, size_t size, const char *prefix, const char *holds)
+/* Whether folder has a file or folder whose name begins with start. */
+static int holds(const char *folder, const char *start)
 {
-    static const char *const names[] = {"site-packages", "dist-packages"};
-    char lib[PATH_MAX], probe[PATH_MAX];
     int found = 0;
 
-    if (snprintf(lib, sizeof(lib), "%s/lib", prefix) >= (int)sizeof(lib))
-        return 0;
-    DIR *directory = opendir(lib);
+    DIR *directory = opendir(folder);
     if (directory == NULL)
         return 0;
-    for (struct dirent *entry = readdir(directory); entry != NULL && !found; entry = readdir(directory)) {
-        if (strncmp(entry->d_name, "python3.", 8) != 0)
-            continue;
-        for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !found; i++) {
-            if (snprintf(path, size, "%s/%s/%s", lib, entry->d_name, names[i]) >= (int)size)
-                continue;
-            if (snprintf(probe, sizeof(probe), "%s/%s", path, holds) >= (int)sizeof(probe))
-                continue;
-            found = access(probe, F_OK) == 0;
-        }
-    }
+    for (struct dirent *entry = readdir(directory); entry != NULL && !found; entry = readdir(directory))
+        found = strncmp(entry->d_name, start, strlen(start)) == 0;
     closedir(directory);
     return found;
 }
 
+/* Sets folder to the first package folder, of this program's prefix or the interpreter's, that holds start. */
+static int find_packages(char *folder, size_t size, const char *prefix, const char *start)
+{
+    const char *const prefixes[] = {prefix, BASE_PREFIX};
+
+    for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+        for (size_t j = 0; j < ARRAY_SIZE(package_folders); j++) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+#pragma GCC diagnostic ignored "-Wformat-extra-args"
+            int length = snprintf(folder, size, package_folders[j], prefixes[i], PYTHON_NAME);
+#pragma GCC diagnostic pop
+            if (length < (int)size && holds(folder, start))
+                return 1;
+        }
+    }
+    return 0;
+}
+
+/* Sets python to the interpreter: the environment's, or the one that this was built with. */
+static void find_python(char *python, size_t size, const char *prefix)
+{
+    int length = snprintf(python, size, "%s/bin/" PYTHON_NAME, prefix);
+
+    if (length >= (int)size || access(python, X_OK) != 0)
+        snprintf(python, size, "%s", BASE_PREFIX "/bin/" PYTHON_NAME);
+}
+
 int main(int argc, char **argv)
 {
-    char prefix[PATH_MAX], python[PATH_MAX], packages[PATH_MAX], path[3 * PATH_MAX], program[2 * PATH_MAX];
+    char prefix[PATH_MAX], python[PATH_MAX], code[PATH_MAX], packages[PATH_MAX];
+    char path[3 * PATH_MAX], program[2 * PATH_MAX];
 
     ssize_t length = readlink("/proc/self/exe", prefix, sizeof(prefix) - 1);
     if (length < 0)
-        return fail("can't read /proc/self/exe");
+        return fail("can't read /proc/self/exe", strerror(errno));
     prefix[length] = '\0';
     for (int i = 0; i < 2; i++) { /* <prefix>/bin/bulkhead -> <prefix> */
         char *slash = strrchr(prefix, '/');
-        if (slash == NULL) {
-            errno = ENOENT;
-            return fail(prefix);
-        }
+        if (slash == NULL)
+            return fail(prefix, "this program isn't in a bin folder");
         *slash = '\0';
     }
-    if (snprintf(python, sizeof(python), "%s/bin/python3", prefix) >= (int)sizeof(python)) {
-        errno = ENAMETOOLONG;
-        return fail(prefix);
-    }
-    if (access(python, X_OK) != 0)
-        snprintf(python, sizeof(python), "%s", FALLBACK_PYTHON);
+    find_python(python, sizeof(python), prefix);
 
 #ifdef SOURCE_DIRECTORY
-    /* The checkout holds vmm_main; packages (cffi, msgpack) are the environment's. */
-    if (!find_packages(packages, sizeof(packages), prefix, "_cffi_backend.py") &&
-        !find_packages(packages, sizeof(packages), prefix, ""))
-        packages[0] = '\0';
-    snprintf(path, sizeof(path), "bulkhead_path=%s:%s", SOURCE_DIRECTORY, packages);
-    snprintf(program, sizeof(program), "%s/vmm_main/__main__.py", SOURCE_DIRECTORY);
+    snprintf(code, sizeof(code), "%s", SOURCE_DIRECTORY); /* editable: the checkout */
 #else
-    if (!find_packages(packages, sizeof(packages), prefix, "vmm_main/__main__.py")) {
-        errno = ENOENT;
-        return fail("can't find the folder that holds vmm_main");
-    }
-    snprintf(path, sizeof(path), "bulkhead_path=%s", packages);
-    snprintf(program, sizeof(program), "%s/vmm_main/__main__.py", packages);
+    if (!find_packages(code, sizeof(code), prefix, "vmm_main"))
+        return fail(prefix, "no package vmm_main for " PYTHON_NAME " below it (was this program moved?)");
 #endif
+    /* Other packages may lie elsewhere: pip leaves out what the system already has. */
+    if (!find_packages(packages, sizeof(packages), prefix, "_cffi_backend."))
+        return fail(prefix, "no package cffi for " PYTHON_NAME " below it or " BASE_PREFIX);
+    if (strchr(code, ':') != NULL || strchr(packages, ':') != NULL)
+        return fail(prefix, "can't run from a folder with a colon in its name");
+    snprintf(path, sizeof(path), "bulkhead_path=%s:%s", code, packages);
+    snprintf(program, sizeof(program), "%s/vmm_main/__main__.py", code);
 
     char **arguments = calloc((size_t)argc + 8, sizeof(*arguments));
     if (arguments == NULL)
-        return fail("out of memory");
+        return fail("can't start", strerror(errno));
     size_t n = 0;
     arguments[n++] = python;
     arguments[n++] = (char *)"-I";
@@ -100,5 +118,7 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++)
         arguments[n++] = argv[i];
     execv(python, arguments);
-    return fail(python);
+    int error = errno;
+    free(arguments);
+    return fail(python, strerror(error));
 }
