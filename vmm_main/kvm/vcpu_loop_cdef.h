@@ -54,6 +54,9 @@ long kvm_ioctl_value(int fd, unsigned long request, unsigned long argument);
 
 /* KVM_IRQ_LINE: sets the level of a GSI of the in-kernel I/O APIC. Returns 0 or -errno. */
 int kvm_irq_line(int vm_fd, uint32_t gsi, uint32_t level);
+/* Leads GSI n to the I/O APIC's pin n and nowhere else: KVM's default has the lower 16 at two 8259s too, which the
+ * guest is told don't exist and so never masks. Returns 0 or -errno. */
+int kvm_route_gsis_to_io_apic(int vm_fd);
 
 /* Maps size bytes of guest memory shared, without reserving swap. Returns NULL with errno set on failure. */
 void *guest_memory_map(int fd, size_t size);

@@ -44,6 +44,7 @@ class KvmVm:
                 f"can't give the guest {region.size >> 20} MiB of RAM at {region.gpa:#x}",
             )
         check(lib.kvm_ioctl_value(self.fd, lib.KVM_CREATE_IRQCHIP, 0), "CREATE_IRQCHIP")
+        check(lib.kvm_route_gsis_to_io_apic(self.fd), "SET_GSI_ROUTING")
 
     def pulse_gsi(self, gsi: int) -> None:
         """Raises and lowers an edge-triggered GSI. Any thread.
