@@ -7,11 +7,15 @@ memory grow, and whoever owns the bytes decides what is dropped.
 
 from __future__ import annotations
 
+from vmm_main.log import Logger
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vmm_main.vm_config import ChardevConfig
+
+_log = Logger("chardev")
 
 
 class FrontEnd:
@@ -49,7 +53,7 @@ class ChardevBackend:
     def __init__(self, config: ChardevConfig) -> None:
         self.config = config
         self.front_end: FrontEnd | None = None
-        # Output given up because the reader was slow or gone, by the back end or (then it adds) the front end.
+        # Output given up because the reader was slow or gone, by the back end or (it adds) the front end.
         self.dropped_bytes = 0
         # What a terminal's Ctrl-A x does; set once there is a VM to end.
         self.on_quit: Callable[[], None] | None = None
@@ -88,3 +92,8 @@ class ChardevBackend:
     def close(self) -> None:
         """Closes descriptors, removes the socket file it made, restores the terminal."""
         raise NotImplementedError
+
+    def count_dropped(self, length: int, why: str) -> None:
+        """Counts output that nobody will take; why is said in the log the first time."""
+        self.dropped_bytes += length
+        _log.warning_once(f"-chardev id={self.config.chardev_id}: {why}; output is dropped")

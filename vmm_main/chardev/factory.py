@@ -31,5 +31,5 @@ def open_chardev(config: ChardevConfig, loop: EventLoop, fd_sets: FdSets) -> Cha
     if config.backend == "file":
         from vmm_main.chardev.file import FileChardev
 
-        return FileChardev(config, fd_sets)
+        return FileChardev(config, loop, fd_sets)
     raise ValueError(f"no chardev back end {config.backend!r}")

@@ -5,44 +5,57 @@ from __future__ import annotations
 import os
 
 from vmm_main.chardev.backend import ChardevBackend
+from vmm_main.chardev.host_stream import OutputStream
 from vmm_main.errors import ConfigurationError
-from vmm_main.log import Logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from vmm_main.chardev.backend import FrontEnd
+    from vmm_main.event_loop import EventLoop
     from vmm_main.fd_sets import FdSets
     from vmm_main.vm_config import ChardevConfig
 
-_log = Logger("chardev")
-
 
 class FileChardev(ChardevBackend):
-    """Appends what the guest sends. Nobody is on the other side, so nothing ever comes back."""
+    """Appends what the guest sends. Nobody is on the other side, so nothing ever comes back.
 
-    __slots__ = ("_fd",)
+    Behind /dev/fdset may be a pipe to a log daemon, which can be slow or end.
+    """
 
-    def __init__(self, config: ChardevConfig, fd_sets: FdSets) -> None:
-        """Makes the file.
+    __slots__ = ("_output",)
+
+    def __init__(self, config: ChardevConfig, loop: EventLoop, fd_sets: FdSets) -> None:
+        """Makes the file, or takes the descriptor that was handed over for it.
 
         Raises:
             ConfigurationError: It exists, or can't be made.
         """
         super().__init__(config)
         assert config.path is not None
-        given = fd_sets.find(config.path, write=True)
+        named = config.asked_as
+        given = fd_sets.find(config.path, named, write=True)
         if given is not None:
-            self._fd = os.dup(given)
+            self._output = self._stream(loop, given)
             return
-        named = f"-chardev file,id={config.chardev_id},path={config.path}"
         try:
-            self._fd = os.open(
-                config.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOCTTY, 0o600
+            fd = os.open(
+                config.path,
+                os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOCTTY,
+                0o600,
             )
         except FileExistsError as error:
             raise ConfigurationError(f"{named}: the file exists; it must not") from error
         except OSError as error:
             raise ConfigurationError(f"{named}: can't make the file: {error.strerror}") from error
+        self._output = self._stream(loop, fd)
+        os.close(fd)
+
+    def _stream(self, loop: EventLoop, fd: int) -> OutputStream:
+        return OutputStream(loop, fd, shared=True, on_room=self._on_room, on_drop=self.count_dropped)
+
+    def _on_room(self) -> None:
+        assert self.front_end is not None
+        self.front_end.output_possible()
 
     def attach(self, front_end: FrontEnd) -> None:
         """Connects the front end."""
@@ -50,13 +63,7 @@ class FileChardev(ChardevBackend):
 
     def write(self, data: bytes) -> int:
         """Appends data. A full disk takes the bytes from the log, not the guest from its work."""
-        try:
-            written = os.write(self._fd, data)
-        except OSError as error:
-            _log.warning_once(f"{self.describe()}: can't write: {error.strerror}; output is dropped")
-            written = 0
-        self.dropped_bytes += len(data) - written
-        return len(data)
+        return self._output.write(data)
 
     def input_wanted(self) -> None:
         """Nothing ever comes."""
@@ -70,12 +77,10 @@ class FileChardev(ChardevBackend):
         """As QEMU's query-chardev has it."""
         return "file"
 
-    def flush_at_exit(self, data: bytes, deadline_s: float) -> int:  # noqa: ARG002
-        """Appends data; a file takes it at once."""
-        return self.write(data)
+    def flush_at_exit(self, data: bytes, deadline_s: float) -> int:
+        """Appends data."""
+        return self._output.flush(data, deadline_s)
 
     def close(self) -> None:
         """Closes the file, which stays."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._output.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 import termios
 
 from vmm_main.chardev.backend import ChardevBackend
@@ -22,6 +21,7 @@ _log = Logger("chardev")
 
 # The kernel doesn't tell when somebody opens the other end, so it is looked at this often while nobody has.
 _LOOK_EVERY_S = 0.2
+_STDERR = 2
 
 
 class PtyChardev(ChardevBackend):
@@ -43,17 +43,17 @@ class PtyChardev(ChardevBackend):
         try:
             self._master, slave = os.openpty()
         except OSError as error:
-            raise HostError(
-                f"-chardev pty,id={config.chardev_id}: no pseudo-terminal: {error.strerror}"
-            ) from error
+            raise HostError(f"{config.asked_as}: no pseudo-terminal: {error.strerror}") from error
         os.set_blocking(self._master, False)
         self.path = os.ttyname(slave)
         _make_raw(slave)
         os.close(slave)  # so that from now on the master shows whether somebody else has it open
         message = f"char device redirected to {self.path} (label {config.chardev_id})"
         _log.info(message)
-        sys.stderr.write(f"bulkhead: {message}\n")
-        sys.stderr.flush()
+        try:
+            os.write(_STDERR, f"bulkhead: {message}\n".encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            _log.warning(f"standard error can't be told of {self.path}: {error.strerror}")
 
     def attach(self, front_end: FrontEnd) -> None:
         """Connects the front end and begins to look for somebody at the other end."""
@@ -100,22 +100,29 @@ class PtyChardev(ChardevBackend):
         self._timer = None
         poll = select.poll()
         poll.register(self._master, select.POLLIN)
-        if any(events & select.POLLHUP for _, events in poll.poll(0)):
-            self._timer = self._loop.call_later(_LOOK_EVERY_S, self._look)
-            return
         assert self.front_end is not None
         front_end = self.front_end
-        self._output = OutputStream(self._loop, self._master, on_room=self._on_output_room)
+        events = sum(events for _, events in poll.poll(0))
+        hung_up = bool(events & select.POLLHUP)
+        # `echo reboot >/dev/pts/3` has left before anybody looks, but not without a trace.
+        if hung_up and not (events & select.POLLIN and front_end.input_room() > 0):
+            self._timer = self._loop.call_later(_LOOK_EVERY_S, self._look)
+            return
+        if not hung_up:
+            self._output = OutputStream(
+                self._loop, self._master, on_room=front_end.output_possible, on_drop=self.count_dropped
+            )
         self._input = InputStream(
-            self._loop, self._master, room=front_end.input_room, on_data=front_end.receive, on_end=self._left
+            self._loop,
+            self._master,
+            room=front_end.input_room,
+            on_data=front_end.receive,
+            on_end=self._left,
+            on_hang_up=self._left,
         )
         front_end.client_connected()
         self.input_wanted()
         front_end.output_possible()
-
-    def _on_output_room(self) -> None:
-        assert self.front_end is not None
-        self.front_end.output_possible()
 
     def _left(self) -> None:
         self._disconnect()

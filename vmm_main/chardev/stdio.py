@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from vmm_main.chardev.backend import ChardevBackend
-from vmm_main.chardev.host_stream import InputStream, OutputStream
+from vmm_main.chardev.host_stream import InputStream, OutputStream, open_again
 from vmm_main.kvm._kvm import lib
 from vmm_main.log import Logger
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 _STDIN, _STDOUT = 0, 1
 _ESCAPE = 0x01  # Ctrl-A
-_HELP = b"\r\nCtrl-A h  this help\r\nCtrl-A x  end the VM\r\nCtrl-A Ctrl-A  send Ctrl-A to the guest\r\n"
+_HELP = (
+    b"\r\nCtrl-A h  this help\r\nCtrl-A x  end the VM\r\nCtrl-A b  send a break to the guest\r\n"
+    b"Ctrl-A Ctrl-A  send Ctrl-A to the guest\r\n"
+)
 
 _log = Logger("chardev")
 
@@ -25,7 +29,7 @@ _log = Logger("chardev")
 class StdioChardev(ChardevBackend):
     """Standard input and output of the process that started Bulkhead."""
 
-    __slots__ = ("_escaped", "_input", "_is_terminal", "_loop", "_output")
+    __slots__ = ("_escaped", "_input", "_is_terminal", "_loop", "_output", "_own_stdin")
 
     def __init__(self, config: ChardevConfig, loop: EventLoop) -> None:
         """Makes a terminal raw; descriptors that the caller shares keep their flags."""
@@ -34,6 +38,7 @@ class StdioChardev(ChardevBackend):
         self._input: InputStream | None = None
         self._output: OutputStream | None = None
         self._escaped = False
+        self._own_stdin: int | None = None
         self._is_terminal = os.isatty(_STDIN)
         if self._is_terminal:
             result = lib.terminal_make_raw(_STDIN)
@@ -43,19 +48,29 @@ class StdioChardev(ChardevBackend):
     def attach(self, front_end: FrontEnd) -> None:
         """Connects the front end and begins to read."""
         self.front_end = front_end
-        self._output = OutputStream(self._loop, _STDOUT, shared=True, on_room=front_end.output_possible)
+        self._output = OutputStream(
+            self._loop,
+            _STDOUT,
+            shared=True,
+            on_room=front_end.output_possible,
+            on_drop=self.count_dropped,
+        )
+        # Whoever else reads there may be faster than we: then only a descriptor of our own doesn't wait.
+        if self._is_terminal or stat.S_ISFIFO(os.fstat(_STDIN).st_mode):
+            self._own_stdin = open_again(_STDIN, os.O_RDONLY)
         self._input = InputStream(
-            self._loop, _STDIN, room=front_end.input_room, on_data=self._on_data, on_end=self._on_end
+            self._loop,
+            _STDIN if self._own_stdin is None else self._own_stdin,
+            room=front_end.input_room,
+            on_data=self._on_data,
+            on_end=self._on_end,
         )
         self._input.want()
 
     def write(self, data: bytes) -> int:
         """Gives data to standard output; a reader that has left gets nothing, and that is counted."""
         assert self._output is not None
-        taken = self._output.write(data)
-        if self._output.gone:
-            self.dropped_bytes += len(data)
-        return taken
+        return self._output.write(data)
 
     def input_wanted(self) -> None:
         """The front end has room again."""
@@ -79,6 +94,10 @@ class StdioChardev(ChardevBackend):
         """Restores the terminal; the descriptors stay the caller's."""
         if self._input is not None:
             self._input.close()
+            self._input = None
+        if self._own_stdin is not None:
+            os.close(self._own_stdin)
+            self._own_stdin = None
         if self._output is not None:
             self._output.close()
             self._output = None
@@ -105,6 +124,12 @@ class StdioChardev(ChardevBackend):
                 elif byte == ord("x"):
                     if self.on_quit is not None:
                         self.on_quit()
+                elif byte == ord("b"):
+                    assert self.front_end is not None
+                    if kept:  # the break comes after what was typed before it
+                        self.front_end.receive(bytes(kept))
+                        kept.clear()
+                    self.front_end.receive_break()
                 elif byte in b"h?":
                     assert self._output is not None
                     self._output.write(_HELP)

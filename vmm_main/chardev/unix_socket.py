@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import select
 
 from vmm_main.chardev.backend import ChardevBackend
 from vmm_main.chardev.host_stream import InputStream, OutputStream
@@ -22,7 +23,7 @@ _log = Logger("chardev")
 class SocketChardev(ChardevBackend):
     """One client at a time; a second is refused, and the next is welcome when the first has left."""
 
-    __slots__ = ("_client", "_input", "_listener", "_loop", "_output")
+    __slots__ = ("_client", "_has_left", "_input", "_listener", "_loop", "_output")
 
     def __init__(self, config: ChardevConfig, loop: EventLoop) -> None:
         """Listens, or connects. Without nowait, a server waits for its first client here.
@@ -33,22 +34,22 @@ class SocketChardev(ChardevBackend):
         super().__init__(config)
         self._loop = loop
         self._client: _socket.socket | None = None
+        self._has_left = False  # the client, with input in the kernel that the guest has no room for yet
         self._input: InputStream | None = None
         self._output: OutputStream | None = None
         self._listener: UnixListener | None = None
-        if config.server:
+        if config.server or config.fd is not None:
             self._listen()
         else:
             self._connect()
 
     def _listen(self) -> None:
         config = self.config
-        named = f"-chardev socket,id={config.chardev_id}"
         if config.fd is not None:
-            self._listener = adopt_listening_socket(f"{named},fd={config.fd}", config.fd)
+            self._listener = adopt_listening_socket(config.asked_as, config.fd)
         else:
             assert config.path is not None
-            self._listener = listen_at_path(f"{named},path={config.path}", config.path)
+            self._listener = listen_at_path(config.asked_as, config.path)
         self._listener.watch(self._loop, self._take_client)
         if not config.nowait:
             _log.info(f"{self.describe()}: waiting for a client")
@@ -63,15 +64,15 @@ class SocketChardev(ChardevBackend):
         path = self.config.path
         assert path is not None
         client = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        client.setblocking(False)  # a server with a full backlog is an error, not a wait that nothing ends
         try:
             client.connect(path)
         except OSError as error:
             client.close()
             raise ConfigurationError(
-                f"-chardev socket,id={self.config.chardev_id},path={path}: can't connect: {error.strerror} "
-                "(with server,nowait Bulkhead makes the socket itself)"
+                f"{self.config.asked_as}: can't connect: "
+                f"{error.strerror or error} (with server,nowait Bulkhead makes the socket itself)"
             ) from error
-        client.setblocking(False)
         self._take_client(client)
 
     def attach(self, front_end: FrontEnd) -> None:
@@ -95,7 +96,7 @@ class SocketChardev(ChardevBackend):
     @property
     def connected(self) -> bool:
         """Whether a client is there."""
-        return self._client is not None
+        return self._client is not None and not self._has_left
 
     def describe(self) -> str:
         """As QEMU's query-chardev has it."""
@@ -115,6 +116,12 @@ class SocketChardev(ChardevBackend):
             self._listener.close()
 
     def _take_client(self, client: _socket.socket) -> None:
+        if self._client is not None and self._input is not None and _has_hung_up(self._client):
+            # A client that leaves and the next that comes may be seen at the same moment.
+            self._input.drain()
+            if self._client is not None:
+                _log.warning(f"{self.describe()}: the last client's unread input is dropped")
+                self._client_left()
         if self._client is not None:
             _log.warning(f"{self.describe()}: a second client was refused: a chardev takes one at a time")
             client.close()
@@ -128,14 +135,35 @@ class SocketChardev(ChardevBackend):
         assert self.front_end is not None
         front_end = self.front_end
         fd = self._client.fileno()
-        self._output = OutputStream(self._loop, fd, on_room=front_end.output_possible)
+        try:
+            self._output = OutputStream(
+                self._loop, fd, on_room=front_end.output_possible, on_drop=self.count_dropped
+            )
+        except OSError as error:  # the process is short of descriptors
+            _log.warning(f"{self.describe()}: a client was refused: {error.strerror}")
+            self._hang_up()
+            return
         self._input = InputStream(
-            self._loop, fd, room=front_end.input_room, on_data=front_end.receive, on_end=self._client_left
+            self._loop,
+            fd,
+            room=front_end.input_room,
+            on_data=front_end.receive,
+            on_end=self._client_left,
+            on_hang_up=self._client_hung_up,
         )
         _log.info(f"{self.describe()}: connected")
         front_end.client_connected()
         self.input_wanted()
         front_end.output_possible()
+
+    def _client_hung_up(self) -> None:
+        """The client has left; what it sent last is read as the guest makes room, or until the next comes."""
+        assert self.front_end is not None
+        assert self._output is not None
+        self._has_left = True
+        self._output.close()
+        self._output = None
+        self.front_end.output_possible()
 
     def _client_left(self) -> None:
         self._hang_up()
@@ -154,3 +182,11 @@ class SocketChardev(ChardevBackend):
         if self._client is not None:
             self._client.close()
             self._client = None
+        self._has_left = False
+
+
+def _has_hung_up(client: _socket.socket) -> bool:
+    """Whether the other end is closed, however much of what it sent is still unread."""
+    poll = select.poll()
+    poll.register(client.fileno(), 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))
