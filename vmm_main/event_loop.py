@@ -41,6 +41,7 @@ class EventLoop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[int], None]] = {}
+        self._unwatched: set[int] = set()  # in the round of callbacks that is under way
         self._timers: list[Timer] = []
         self._calls: list[Callable[[], None]] = []
         self._calls_lock = _thread.allocate_lock()
@@ -63,6 +64,7 @@ class EventLoop:
     def unwatch(self, fd: int) -> None:
         """Forgets fd. Must be called before fd is closed."""
         del self._watched[fd]
+        self._unwatched.add(fd)
         self._epoll.unregister(fd)
 
     def call_at(self, deadline_s: float, callback: Callable[[], None]) -> Timer:
@@ -88,24 +90,26 @@ class EventLoop:
         os.eventfd_write(self._wake_fd, 1)
 
     def stop(self) -> None:
-        """Makes run() return after the callback that is running."""
+        """Makes run() return after the callbacks that are due now, or at once if it comes before run()."""
         self._stopping = True
 
     def run(self) -> None:
         """Dispatches until stop() is called."""
-        self._stopping = False
         while not self._stopping:
             self.run_once()
+        self._stopping = False
 
     def run_once(self, timeout_s: float | None = None) -> None:
         """Waits for the next readiness or timer, at most timeout_s, and dispatches it."""
         if self._timers:
             until_timer_s = max(0.0, self._timers[0].deadline_s - time.monotonic())
             timeout_s = until_timer_s if timeout_s is None else min(timeout_s, until_timer_s)
-        for fd, events in self._epoll.poll(timeout_s):
-            callback = self._watched.get(fd)
-            if callback is not None:  # an earlier callback of this round may have unwatched it
-                callback(events)
+        ready = self._epoll.poll(timeout_s)
+        self._unwatched.clear()
+        for fd, events in ready:
+            # An earlier callback of the round may have unwatched it; the number may be another file's now.
+            if fd not in self._unwatched:
+                self._watched[fd](events)
         now_s = time.monotonic()
         while self._timers and self._timers[0].deadline_s <= now_s:
             self._timers.pop(0).callback()
