@@ -5,6 +5,8 @@ Ports and values: vmm_main/machine/address_map.py. The guest learns of them from
 
 from __future__ import annotations
 
+import _thread
+
 from vmm_main.machine.address_map import (
     GED_EVENT_POWER_BUTTON,
     GED_EVENT_SELECTOR_PORT,
@@ -39,7 +41,14 @@ class PowerRegisters:
     reads (and so clears) all pending events at once.
     """
 
-    __slots__ = ("_on_poweroff", "_on_reset", "_pending_events", "_raise_interrupt", "_slots_present")
+    __slots__ = (
+        "_lock",
+        "_on_poweroff",
+        "_on_reset",
+        "_pending_events",
+        "_raise_interrupt",
+        "_slots_present",
+    )
 
     def __init__(
         self,
@@ -52,12 +61,14 @@ class PowerRegisters:
         self._on_poweroff = on_poweroff
         self._on_reset = on_reset
         self._raise_interrupt = raise_interrupt
+        self._lock = _thread.allocate_lock()  # events come from the event loop and go to a vCPU
         self._pending_events = 0
         self._slots_present = 0
 
     def reset(self) -> None:
         """A new boot knows nothing of earlier events; the devices in their slots stay."""
-        self._pending_events = 0
+        with self._lock:
+            self._pending_events = 0
 
     def press_power_button(self) -> None:
         """Tells the guest that somebody wants it to shut down."""
@@ -75,7 +86,8 @@ class PowerRegisters:
     def read(self, offset: int, size: int) -> int:
         """The registers read by their own width; elsewhere, and by other widths, there is nothing."""
         if offset == _EVENT_SELECTOR and size == 4:
-            pending, self._pending_events = self._pending_events, 0
+            with self._lock:
+                pending, self._pending_events = self._pending_events, 0
             return pending
         if offset == _SLOT_PRESENCE and size == 4:
             return self._slots_present
@@ -94,5 +106,6 @@ class PowerRegisters:
             self._on_reset()
 
     def _notify(self, event: int) -> None:
-        self._pending_events |= event
+        with self._lock:
+            self._pending_events |= event
         self._raise_interrupt()

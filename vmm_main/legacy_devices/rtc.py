@@ -118,7 +118,7 @@ class Rtc:
             _DAY: now.tm_mday,
             _MONTH: now.tm_mon,
             _YEAR: now.tm_year % 100,
-            _CENTURY: now.tm_year // 100,
+            _CENTURY: now.tm_year // 100 % 100,  # the guest may have set it beyond two digits
         }
         for register, value in values.items():
             self._ram[register] = self._encode(value)
