@@ -6,6 +6,7 @@ Written without the logging package, which costs eleven milliseconds of every st
 from __future__ import annotations
 
 import os
+import select
 import time
 
 from vmm_main.errors import ConfigurationError
@@ -13,16 +14,38 @@ from vmm_main.errors import ConfigurationError
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
 _LEVEL_NAMES = {DEBUG: "DEBUG", INFO: "INFO", WARNING: "WARNING", ERROR: "ERROR"}
 _STDERR = 2
+# A pipe that polls writable takes this much without blocking (pipe(7): PIPE_BUF).
+_PIPE_BUF = 4096
 
 
 class _Sink:
-    """Where entries go, and from which level on."""
+    """Where entries go, and from which level on. A reader that is slow or gone loses entries."""
 
-    __slots__ = ("fd", "minimum_level")
+    __slots__ = ("fd", "lost_entries", "minimum_level")
 
     def __init__(self) -> None:
         self.fd = _STDERR
         self.minimum_level = WARNING
+        self.lost_entries = 0
+
+    def write(self, line: bytes) -> None:
+        """Writes a line, or counts it as lost, but never waits: the guest must not suffer for the log."""
+        if self.lost_entries:
+            line = b"(%d log entries were lost here)\n%b" % (self.lost_entries, line)
+        try:
+            if self.fd == _STDERR:
+                # Others share it, so it may block: no more than surely fits.
+                poll = select.poll()
+                poll.register(_STDERR, select.POLLOUT)
+                if not poll.poll(0):
+                    self.lost_entries += 1
+                    return
+                line = line if len(line) <= _PIPE_BUF else line[: _PIPE_BUF - 1] + b"\n"
+            os.write(self.fd, line)
+            self.lost_entries = 0
+        except OSError:
+            # The log's reader is gone or its disk is full. There is nowhere left to say so.
+            self.lost_entries += 1
 
 
 _sink = _Sink()
@@ -35,7 +58,9 @@ def open_log_file(path: str) -> None:
         ConfigurationError: the file can't be opened for writing.
     """
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o600)
+        # O_NONBLOCK: a named pipe without reader is an error, and one with a slow reader never holds us up.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+        fd = os.open(path, flags, 0o600)
     except OSError as error:
         raise ConfigurationError(f"-D {path}: can't open the log file: {error.strerror}") from error
     _sink.fd = fd
@@ -88,13 +113,13 @@ class Logger:
             return
         now = time.time()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
-        text = message.replace("\n", "\\n")
+        # One line, whatever a guest or a client has put into it, and nothing that a terminal would obey.
+        text = message if message.isprintable() else "".join(map(_printable, message))
         line = (
             f"{stamp}.{int(now % 1 * 1e6):06d}Z {os.getpid()} {_LEVEL_NAMES[level]} {self._module}: {text}\n"
         )
-        try:
-            os.write(_sink.fd, line.encode("utf-8", "backslashreplace"))
-        except OSError:
-            # The log's reader is gone or its disk is full. There is nowhere left to say so, and the guest
-            # must not suffer for it.
-            return
+        _sink.write(line.encode("utf-8", "backslashreplace"))
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode()

@@ -6,7 +6,7 @@ import faulthandler
 import os
 
 from vmm_main import log
-from vmm_main.errors import BulkheadError, ConfigurationError
+from vmm_main.errors import BulkheadError, ConfigurationError, HostError
 from vmm_main.kvm._kvm import lib
 from vmm_main.kvm.system import check
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 else:
     import _signal  # the same without enum, which costs milliseconds at every start
 
-_READY = b"\0"
+# A report is a message for the caller's terminal (empty: ready), and this.
+_END_OF_REPORT = b"\0"
 _SIGNALFD_SIGINFO_SIZE = 128  # struct signalfd_siginfo; its first field is the signal's number
 
 _SIGNAL_NAMES: dict[int, str] = {
@@ -27,6 +28,24 @@ _SIGNAL_NAMES: dict[int, str] = {
     _signal.SIGINT: "SIGINT",
     _signal.SIGHUP: "SIGHUP",
 }
+
+_STDERR = 2
+_log = log.Logger("start")
+
+
+def open_standard_descriptors() -> None:
+    """Opens /dev/null as whichever of 0, 1 and 2 the caller has closed.
+
+    Otherwise the next file to be opened would get the number, and an error message would be written to it.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            opened = os.open("/dev/null", os.O_RDWR)
+            if opened != fd:
+                os.dup2(opened, fd)
+                os.close(opened)
 
 
 class EndedBySignalError(BulkheadError):
@@ -51,39 +70,62 @@ class Daemon:
         child = os.fork()
         if child:
             os.close(writing)
+            # Ctrl-C at the waiting caller's terminal ends the caller; the child hears of it when it reports.
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
             os._exit(_wait_for_report(reading, child))
         os.close(reading)
         os.setsid()
         return cls(writing)
 
     def report_ready(self) -> None:
-        """Lets the caller go, and lets go of its terminal: stdin, stdout and stderr become /dev/null."""
+        """Lets the caller go, and lets go of its terminal: stdin, stdout and stderr become /dev/null.
+
+        Raises:
+            HostError: The caller hasn't waited: nobody would know of this VM.
+        """
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
         os.close(null)
-        os.write(self._pipe, _READY)
-        os.close(self._pipe)
+        self._report(b"")
 
     def report_failure(self, message: str) -> None:
         """Has the caller print message and exit with 1. Nothing happens if it has gone already."""
+        if self._pipe < 0:
+            return
         try:
-            os.write(self._pipe, message.encode("utf-8", "backslashreplace"))
+            self._report(message.encode("utf-8", "backslashreplace").replace(_END_OF_REPORT, b"\\0"))
+        except HostError as error:
+            _log.error(f"{message} ({error})")
+
+    def _report(self, message: bytes) -> None:
+        pipe, self._pipe = self._pipe, -1
+        try:
+            os.write(pipe, message + _END_OF_REPORT)
         except OSError as error:
-            log.Logger("start").error(f"{message} (the caller can't be told: {error.strerror})")
+            raise HostError(
+                f"-daemonize: the caller has gone before the VM was ready: {error.strerror}"
+            ) from error
+        finally:
+            os.close(pipe)
 
 
 def _wait_for_report(pipe: int, child: int) -> int:
     """Reads what the child has to say; returns the caller's exit status."""
     report = b""
-    while chunk := os.read(pipe, 4096):
+    # Not until end-of-file: who inherited the pipe may hold it open.
+    while _END_OF_REPORT not in report and (chunk := os.read(pipe, 4096)):
         report += chunk
-        if report == _READY:
-            return 0
-    if not report:
-        _, status = os.waitpid(child, 0)
-        report = f"the daemon ended before it was ready (wait status {status:#x})".encode()
-    os.write(2, b"bulkhead: " + report + b"\n")
+    if report == _END_OF_REPORT:
+        return 0
+    _, status = os.waitpid(child, 0)  # when the caller hears of the failure, nothing is left of it
+    message = report.rstrip(_END_OF_REPORT)
+    if not message:
+        ended = (
+            f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"status {os.WEXITSTATUS(status)}"
+        )
+        message = f"the daemon ended before it was ready, by {ended}".encode()
+    os.write(_STDERR, b"bulkhead: " + message + b"\n")
     return 1
 
 
@@ -105,10 +147,15 @@ class PidFile:
             raise ConfigurationError(f"-pidfile {path}: the file exists; it must not") from error
         except OSError as error:
             raise ConfigurationError(f"-pidfile {path}: can't make the file: {error.strerror}") from error
-        os.write(fd, b"%d\n" % os.getpid())
         status = os.fstat(fd)
         self._identity = (status.st_dev, status.st_ino)
-        os.close(fd)
+        try:
+            os.write(fd, b"%d\n" % os.getpid())
+        except OSError as error:
+            self.remove()
+            raise ConfigurationError(f"-pidfile {path}: can't write the file: {error.strerror}") from error
+        finally:
+            os.close(fd)
 
     def remove(self) -> None:
         """Removes the file, unless someone has put another in its place."""
@@ -144,7 +191,7 @@ class EndSignals:
     def _on_readable(self, _events: int) -> None:
         number = int.from_bytes(os.read(self._fd, _SIGNALFD_SIGINFO_SIZE)[:4], "little")
         name = _SIGNAL_NAMES.get(number, str(number))
-        log.Logger("start").info(f"ended by {name}")
+        _log.info(f"ended by {name}")
         if self.on_signal is None:
             raise EndedBySignalError(f"ended by {name} before the VM was started")
         self.on_signal()

@@ -21,7 +21,13 @@ from vmm_main.errors import BulkheadError, HostError
 from vmm_main.event_loop import EventLoop
 from vmm_main.fd_sets import FdSets
 from vmm_main.machine.machine import PRELAUNCH, Machine
-from vmm_main.process_life import Daemon, EndSignals, PidFile, write_stacks_on_sigquit
+from vmm_main.process_life import (
+    Daemon,
+    EndSignals,
+    PidFile,
+    open_standard_descriptors,
+    write_stacks_on_sigquit,
+)
 from vmm_main.qmp.listener import QmpMonitors
 
 TYPE_CHECKING = False
@@ -40,6 +46,7 @@ _STDERR = 2
 
 def main(arguments: list[str]) -> int:
     """Runs one VM from its command line to its end and returns the exit status."""
+    open_standard_descriptors()
     daemon: Daemon | None = None
     try:
         config = parse(arguments)
@@ -69,8 +76,16 @@ def _run(config: VmConfig, daemon: Daemon | None) -> int:
     try:
         return _run_with(config, daemon, undo)
     finally:
-        while undo:
+        _undo_all(undo)
+
+
+def _undo_all(undo: list[Callable[[], None]]) -> None:
+    """Undoes the last first; one that fails doesn't keep the others from it."""
+    while undo:
+        try:
             undo.pop()()
+        finally:
+            _undo_all(undo)
 
 
 def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], None]]) -> int:
