@@ -4,7 +4,15 @@ from __future__ import annotations
 
 
 class BulkheadError(Exception):
-    """Base of the errors whose text is written for the person who runs Bulkhead."""
+    """Base of the errors whose text is written for the person who runs Bulkhead.
+
+    It is one printable line, whatever the names and values in it hold: a control character is escaped.
+    """
+
+    def __str__(self) -> str:
+        return "".join(
+            character if character.isprintable() else repr(character)[1:-1] for character in super().__str__()
+        )
 
 
 class ConfigurationError(BulkheadError):

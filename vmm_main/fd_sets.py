@@ -31,15 +31,17 @@ class FdSets:
                 os.set_inheritable(entry.fd, False)
             except OSError as error:
                 raise ConfigurationError(
-                    f"-add-fd fd={entry.fd},set={entry.set_id}: not an open descriptor"
+                    f"-add-fd fd={entry.fd},set={entry.set_id}: not an open descriptor; "
+                    "allowed is one that the caller left open"
                 ) from error
             self._sets.setdefault(entry.set_id, []).append(entry.fd)
 
-    def find(self, path: str | None, *, write: bool = False) -> int | None:
+    def find(self, path: str | None, named: str, *, write: bool = False) -> int | None:
         """The descriptor that path stands for, or None if path is an ordinary one (or None).
 
         Args:
             path: As the user wrote it.
+            named: The option that names it, for errors.
             write: Whether it must be open for writing; otherwise for reading.
 
         Raises:
@@ -51,10 +53,12 @@ class FdSets:
         descriptors = self._sets.get(int(number)) if number.isdecimal() else None
         if descriptors is None:
             known = ", ".join(f"{_PREFIX}{set_id}" for set_id in sorted(self._sets)) or "none: see -add-fd"
-            raise ConfigurationError(f"{path}: no such descriptor set; there is {known}")
+            raise ConfigurationError(f"{named}: no descriptor set {path}; allowed is {known}")
         wanted = (os.O_WRONLY, os.O_RDWR) if write else (os.O_RDONLY, os.O_RDWR)
         for fd in descriptors:
             if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE in wanted:
                 return fd
         purpose = "writing" if write else "reading"
-        raise ConfigurationError(f"{path}: none of the set's descriptors is open for {purpose}")
+        raise ConfigurationError(
+            f"{named}: none of the descriptors of {path} is open for {purpose}; allowed is a set with one"
+        )

@@ -10,10 +10,11 @@ class ChardevConfig:
     """One -chardev, or the back end written directly behind -serial or -monitor.
 
     backend is "stdio", "pty", "socket" or "file". path is set for file, and for socket unless fd is.
-    fd is a listening socket that the caller handed over (socket only).
+    fd is a listening socket that the caller handed over (socket only). asked_as is how the user asked for it,
+    for errors: "-serial file,path=/tmp/log".
     """
 
-    __slots__ = ("backend", "chardev_id", "fd", "nowait", "path", "server")
+    __slots__ = ("asked_as", "backend", "chardev_id", "fd", "nowait", "path", "server")
 
     def __init__(
         self,
@@ -24,7 +25,15 @@ class ChardevConfig:
         server: bool = False,
         nowait: bool = False,
         fd: int | None = None,
+        asked_as: str | None = None,
     ) -> None:
+        if asked_as is None:
+            asked_as = f"-chardev {backend},id={chardev_id}"
+            if path is not None:
+                asked_as += f",path={path}"
+            if fd is not None:
+                asked_as += f",fd={fd}"
+        self.asked_as = asked_as
         self.chardev_id = chardev_id
         self.backend = backend
         self.path = path

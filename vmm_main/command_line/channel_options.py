@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from vmm_main.command_line.value_types import ValueType
     from vmm_main.vm_config import VmConfig
 
 _BACKENDS = ("stdio", "pty", "socket", "file")
@@ -25,7 +26,7 @@ def _chardev(config: VmConfig, values: dict[str, Any]) -> None:
 
 
 def _serial(config: VmConfig, values: dict[str, Any]) -> None:
-    backend = values["backend"]
+    backend = _address(values["backend"])
     if backend == "none":
         if len(values) > 1:
             raise ValueError("none has no keys; allowed is none alone")
@@ -33,40 +34,60 @@ def _serial(config: VmConfig, values: dict[str, Any]) -> None:
     if backend.startswith("chardev:"):
         if len(values) > 1:
             raise ValueError("the chardev has keys of its own; allowed is chardev:ID alone")
-        config.serial_chardev_id = Identifier().read(backend.removeprefix("chardev:"))
+        config.serial_chardev_id = _behind("chardev:", backend, Identifier())
         return
     if backend.startswith("file:") and len(values) == 1:
-        backend, values = "file", {"path": Path().read(backend.removeprefix("file:"))}
+        backend, values = "file", {"path": _behind("file:", backend, Path())}
     elif backend.startswith("unix:"):
-        values = {**values, "path": Path().read(backend.removeprefix("unix:"))}
+        values = {**values, "path": _behind("unix:", backend, Path())}
         backend = "socket"
     if backend not in _BACKENDS:
-        raise ValueError(f"{backend!r} is unknown; allowed are chardev:ID, {', '.join(_BACKENDS)} and none")
-    chardev = make_chardev(_free_id(config, "serial0"), backend, values)
+        raise ValueError(f"an unknown back end; allowed are chardev:ID, {', '.join(_BACKENDS)} and none")
+    asked_as = f"-serial {backend}" if "path" not in values else f"-serial {backend},path={values['path']}"
+    chardev = make_chardev(_free_id(config, "serial0"), backend, values, asked_as)
     config.chardevs.append(chardev)
     config.serial_chardev_id = chardev.chardev_id
 
 
 def _qmp(config: VmConfig, values: dict[str, Any]) -> None:
-    address = values["address"]
+    address = _address(values["address"])
     if address.startswith("chardev:"):
         if len(values) > 1:
             raise ValueError("the chardev has keys of its own; allowed is chardev:ID alone")
-        _add_monitor(config, Identifier().read(address.removeprefix("chardev:")))
+        _add_monitor(config, _behind("chardev:", address, Identifier()))
         return
     given = {key: value for key, value in values.items() if key != "address"}
     if address == "stdio":
         backend = "stdio"
     elif address.startswith("unix:"):
         backend = "socket"
-        given["path"] = Path().read(address.removeprefix("unix:"))
+        given["path"] = _behind("unix:", address, Path())
         if not given.get("server", False):
             raise ValueError("server is missing; allowed is unix:PATH,server,nowait")
     else:
-        raise ValueError(f"{address!r} is unknown; allowed are unix:PATH,server,nowait, stdio and chardev:ID")
-    chardev = make_chardev(_free_id(config, f"qmp{len(config.qmp_chardev_ids)}"), backend, given)
+        raise ValueError("an unknown address; allowed are unix:PATH,server,nowait, stdio and chardev:ID")
+    wanted = f"qmp{len(config.qmp_chardev_ids)}"
+    chardev = make_chardev(_free_id(config, wanted), backend, given, f"-qmp {address}")
     config.chardevs.append(chardev)
     _add_monitor(config, chardev.chardev_id)
+
+
+def _address(text: str) -> str:
+    """An address with what is before its colon (or all of it) in small letters."""
+    word, colon, rest = text.partition(":")
+    return word.lower() + colon + rest
+
+
+def _behind(prefix: str, address: str, value_type: ValueType) -> str:
+    """What stands behind the prefix of an address.
+
+    Raises:
+        ValueError: It isn't what value_type allows.
+    """
+    try:
+        return str(value_type.read(address.removeprefix(prefix)))
+    except ValueError as error:
+        raise ValueError(f"{error}; allowed behind {prefix} is {value_type.allowed}") from error
 
 
 def _mon(config: VmConfig, values: dict[str, Any]) -> None:
@@ -83,8 +104,10 @@ def _add_fd(config: VmConfig, values: dict[str, Any]) -> None:
     config.fd_sets.append(FdSetEntry(values["fd"], values["set"], values.get("opaque")))
 
 
-def make_chardev(chardev_id: str, backend: str, values: dict[str, Any]) -> ChardevConfig:
-    """A chardev from its keys, wherever they stood.
+def make_chardev(
+    chardev_id: str, backend: str, values: dict[str, Any], asked_as: str | None = None
+) -> ChardevConfig:
+    """A chardev from its keys, wherever they stood (asked_as, if not behind -chardev).
 
     Raises:
         ValueError: The back end needs another key, or has no use for one of these.
@@ -107,11 +130,13 @@ def make_chardev(chardev_id: str, backend: str, values: dict[str, Any]) -> Chard
             raise ValueError("nowait: only a server can wait; allowed is server,nowait")
         if "nowait" in values and "wait" in values and values["nowait"] == values["wait"]:
             raise ValueError("nowait and wait contradict each other; allowed is one of them")
-    return ChardevConfig(chardev_id, backend, path=path, server=server, nowait=nowait, fd=fd)
+    return ChardevConfig(
+        chardev_id, backend, path=path, server=server, nowait=nowait, fd=fd, asked_as=asked_as
+    )
 
 
 def _free_id(config: VmConfig, wanted: str) -> str:
-    """An id for a chardev that the user gave none; a -chardev may come later and want the same."""
+    """An id for a chardev that the user gave none; every -chardev has been read by now."""
     taken = {chardev.chardev_id for chardev in config.chardevs}
     while wanted in taken:
         wanted += "_"
@@ -158,6 +183,7 @@ TABLE = OptionTable(
         _FD,
         first_key="backend",
         may_repeat=True,
+        read_first=True,
     ),
     Option(
         "-qmp",
@@ -186,8 +212,8 @@ TABLE = OptionTable(
     ),
     Option(
         "-add-fd",
-        "Makes a descriptor that the caller left open usable as /dev/fdset/SET wherever a file name is asked "
-        "for.",
+        "Makes a descriptor that the caller left open usable as /dev/fdset/SET, for -kernel, -initrd and the "
+        "file of a chardev.",
         _add_fd,
         Key("fd", Integer(0, _MAX_FD), "The descriptor.", required=True),
         Key("set", Integer(0, _MAX_FD), "The number of the set; it may have several.", required=True),

@@ -25,7 +25,7 @@ def check_combinations(config: VmConfig) -> None:
 def _check_chardevs(config: VmConfig) -> None:
     ids = [chardev.chardev_id for chardev in config.chardevs]
     known = ", ".join(ids) if ids else "none: see -chardev"
-    users = [("-mon", chardev_id) for chardev_id in config.qmp_chardev_ids]
+    users = [("-qmp or -mon", chardev_id) for chardev_id in config.qmp_chardev_ids]
     if config.serial_chardev_id is not None:
         users.insert(0, ("-serial", config.serial_chardev_id))
     taken: dict[str, str] = {}
@@ -34,16 +34,16 @@ def _check_chardevs(config: VmConfig) -> None:
             raise ConfigurationError(f"{option}: there is no chardev {chardev_id!r}; allowed are {known}")
         if chardev_id in taken:
             raise ConfigurationError(
-                f"{option}: chardev {chardev_id!r} is in use by {taken[chardev_id]}; allowed is one user each"
+                f"{option}: chardev {chardev_id!r} is taken by {taken[chardev_id]}; allowed is one user each"
             )
         taken[chardev_id] = option
-    on_stdio = [chardev.chardev_id for chardev in config.chardevs if chardev.backend == "stdio"]
+    on_stdio = [chardev.asked_as for chardev in config.chardevs if chardev.backend == "stdio"]
     if len(on_stdio) > 1:
         raise ConfigurationError(
-            f"standard input and output are taken by {' and '.join(on_stdio)}; allowed is one chardev"
+            f"{' and '.join(on_stdio)}: more than one wants standard input and output; allowed is one"
         )
     if on_stdio and config.daemonize:
         raise ConfigurationError(
-            f"-daemonize: chardev {on_stdio[0]!r} is on standard input and output, which a daemon hasn't; "
-            "allowed are pty, socket and file"
+            f"-daemonize: {on_stdio[0]} wants standard input and output, which a daemon hasn't; allowed are "
+            "pty, socket and file"
         )

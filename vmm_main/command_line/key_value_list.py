@@ -28,16 +28,19 @@ def read_key_values(option: Option, argument: str) -> dict[str, Any]:
     for name, text in pairs:
         key = option.keys.get(name)
         if key is None:
-            from vmm_main.command_line.nearest import nearest
+            from vmm_main.command_line.error_text import nearest, shorten
 
             known = ", ".join(option.keys)
-            raise ValueError(f"no key {name!r}{nearest(name, option.keys)}; allowed are {known}")
+            raise ValueError(f"no key {shorten(name)}{nearest(name, option.keys)}; allowed are {known}")
         if name in values:
             raise ValueError(f"key {name!r} is given twice; allowed is once")
         try:
             values[name] = key.value_type.read(text)
         except ValueError as error:
-            raise ValueError(f"{name}={text}: {error}; allowed is {key.value_type.allowed}") from error
+            from vmm_main.command_line.error_text import shorten
+
+            shown = shorten(text)
+            raise ValueError(f"{name}={shown}: {error}; allowed is {key.value_type.allowed}") from error
     for key in option.keys.values():
         if key.required and key.name not in values:
             raise ValueError(f"{key.name}= is missing; allowed is {key.value_type.allowed}")
@@ -97,6 +100,9 @@ def _json_pairs(argument: str) -> list[tuple[str, str]]:
     pairs = []
     for name, value in members:
         if not isinstance(value, (bool, int, str)):
-            raise ValueError(f"key {name!r}: allowed are strings, whole numbers, true and false")  # noqa: TRY004
+            from vmm_main.command_line.error_text import shorten
+
+            problem = f"key {shorten(name)}: allowed are strings, whole numbers, true and false"
+            raise ValueError(problem)  # noqa: TRY004 - the user's mistake, not the caller's
         pairs.append((name, ("off", "on")[value] if isinstance(value, bool) else str(value)))
     return pairs

@@ -45,10 +45,11 @@ class Option:
         may_repeat: Whether it may be given more than once.
         optional_value: Whether its value may be missing (it is None then).
         takes_words: Whether its value is all the words up to the next option.
+        read_first: Whether it is applied before the others, wherever it stands: its names are taken then.
     """
 
     __slots__ = ("aliases", "apply", "first_key", "help", "keys", "may_repeat", "name", "optional_value",
-                 "takes_words", "value_type")  # fmt: skip
+                 "read_first", "takes_words", "value_type")  # fmt: skip
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class Option:
         may_repeat: bool = False,
         optional_value: bool = False,
         takes_words: bool = False,
+        read_first: bool = False,
     ) -> None:
         self.name = name
         self.help = help_text
@@ -73,6 +75,7 @@ class Option:
         self.may_repeat = may_repeat
         self.optional_value = optional_value
         self.takes_words = takes_words
+        self.read_first = read_first
 
     @property
     def is_flag(self) -> bool:

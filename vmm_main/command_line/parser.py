@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from vmm_main.command_line.option_table import Option
 
-_SHOWN_CHARACTERS = 200  # of a value in an error: a line, not a page
-
 
 def parse(arguments: list[str]) -> VmConfig:
     """The configuration that the arguments (without the program's name) ask for.
@@ -31,6 +29,7 @@ def parse(arguments: list[str]) -> VmConfig:
     """
     config = VmConfig()
     known = options_by_name()
+    given: list[tuple[Option, list[str]]] = []
     seen: set[str] = set()
     position = 0
     while position < len(arguments):
@@ -41,22 +40,27 @@ def parse(arguments: list[str]) -> VmConfig:
         seen.add(option.name)
         words = _words_of(option, arguments, position, known)
         position += len(words)
+        if option.is_flag:
+            option.apply(config, True)
+            if config.only_print is not None:
+                return config
+        else:
+            given.append((option, words))
+    given.sort(key=lambda each: not each[0].read_first)  # stable: otherwise in the user's order
+    for option, words in given:
         _apply(option, words, config)
-        if config.only_print is not None:
-            return config
     check_combinations(config)
     return config
 
 
 def _find(argument: str, known: dict[str, Option]) -> Option:
-    option = known.get(argument) or (known.get(argument[1:]) if argument.startswith("--") else None)
-    if option is not None:
-        return option
-    shown = _shorten(argument)
-    if not argument.startswith("-"):
-        raise ConfigurationError(f"{shown!r}: no option; allowed are options and their values (see --help)")
-    from vmm_main.command_line.nearest import nearest
+    if _is_known(argument, known):
+        return known[argument] if argument in known else known[argument[1:]]
+    from vmm_main.command_line.error_text import nearest, shorten
 
+    shown = shorten(argument)
+    if not argument.startswith("-"):
+        raise ConfigurationError(f"{shown}: no option; allowed are options and their values (see --help)")
     raise ConfigurationError(
         f"{shown}: no such option{nearest(argument, known)}; allowed are those that --help lists"
     )
@@ -70,16 +74,25 @@ def _words_of(option: Option, arguments: list[str], position: int, known: dict[s
     if option.takes_words:
         while end < len(arguments) and not _begins_option(arguments[end], known):
             end += 1
-    elif end < len(arguments) and not (option.optional_value and arguments[end].startswith("-")):
+    elif end < len(arguments) and not _is_no_value(arguments[end], option, known):
         end += 1
     if end == position and not option.optional_value:
         raise ConfigurationError(f"{option.name}: its value is missing; allowed is {_allowed(option)}")
     return arguments[position:end]
 
 
+def _is_no_value(argument: str, option: Option, known: dict[str, Option]) -> bool:
+    """Whether argument, behind option, is the next option: a file called -m can be written ./-m."""
+    return argument.startswith("-") if option.optional_value else _is_known(argument, known)
+
+
 def _begins_option(argument: str, known: dict[str, Option]) -> bool:
     """Whether argument ends -append's words: a dash and a letter, as no kernel parameter begins."""
-    return argument in known or (argument.startswith("-") and argument[1:2].isalpha())
+    return _is_known(argument, known) or (argument.startswith("-") and argument[1:2].isalpha())
+
+
+def _is_known(argument: str, known: dict[str, Option]) -> bool:
+    return argument in known or (argument.startswith("--") and argument[1:] in known)
 
 
 def _apply(option: Option, words: list[str], config: VmConfig) -> None:
@@ -92,7 +105,9 @@ def _apply(option: Option, words: list[str], config: VmConfig) -> None:
             value = _read_value(option, words, text)
         option.apply(config, value)
     except ValueError as error:
-        raise ConfigurationError(f"{option.name} {_shorten(text)}: {error}") from error
+        from vmm_main.command_line.error_text import shorten
+
+        raise ConfigurationError(f"{option.name} {shorten(text)}: {error}") from error
 
 
 def _read_value(option: Option, words: list[str], text: str) -> Any:
@@ -109,8 +124,3 @@ def _allowed(option: Option) -> str:
     if option.value_type is not None:
         return option.value_type.allowed
     return f"a list of {', '.join(f'{key}=' for key in option.keys)}"
-
-
-def _shorten(text: str) -> str:
-    one_line = text if text.isprintable() else repr(text)[1:-1]
-    return one_line if len(one_line) <= _SHOWN_CHARACTERS else f"{one_line[:_SHOWN_CHARACTERS]}..."

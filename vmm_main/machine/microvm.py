@@ -80,8 +80,8 @@ class MicroVm:
         self._images = BootImages(
             config.kernel_path,
             config.initrd_path,
-            kernel_fd=fd_sets.find(config.kernel_path),
-            initrd_fd=fd_sets.find(config.initrd_path),
+            kernel_fd=fd_sets.find(config.kernel_path, f"-kernel {config.kernel_path}"),
+            initrd_fd=fd_sets.find(config.initrd_path, f"-initrd {config.initrd_path}"),
         )
         self._kvm = KvmSystem()
         limit = self._kvm.extension(lib.KVM_CAP_MAX_VCPUS)

@@ -122,12 +122,10 @@ class QmpListener:
         self.awaits_client = not config.nowait
         self._unix: UnixListener
         if config.fd is not None:
-            self._unix = adopt_listening_socket(
-                f"QMP on chardev {config.chardev_id}: fd={config.fd}", config.fd
-            )
+            self._unix = adopt_listening_socket(config.asked_as, config.fd)
         else:
             assert config.path is not None
-            self._unix = listen_at_path(f"QMP socket {config.path}", config.path)
+            self._unix = listen_at_path(config.asked_as, config.path)
 
     def watch(self, loop: EventLoop) -> None:
         """Begins to take clients."""
