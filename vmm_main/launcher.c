@@ -54,7 +54,6 @@ static int find_packages(char *folder, size_t size, const char *prefix, const ch
         for (size_t j = 0; j < ARRAY_SIZE(package_folders); j++) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-#pragma GCC diagnostic ignored "-Wformat-extra-args"
             int length = snprintf(folder, size, package_folders[j], prefixes[i], PYTHON_NAME);
 #pragma GCC diagnostic pop
             if (length < (int)size && holds(folder, start))
@@ -75,6 +74,7 @@ static void find_python(char *python, size_t size, const char *prefix)
 
 int main(int argc, char **argv)
 {
+    static char options[][3] = {"-I", "-S", "-E", "-X"};
     char prefix[PATH_MAX], python[PATH_MAX], code[PATH_MAX], packages[PATH_MAX];
     char path[3 * PATH_MAX], program[2 * PATH_MAX];
 
@@ -109,10 +109,8 @@ int main(int argc, char **argv)
         return fail("can't start", strerror(errno));
     size_t n = 0;
     arguments[n++] = python;
-    arguments[n++] = (char *)"-I";
-    arguments[n++] = (char *)"-S";
-    arguments[n++] = (char *)"-E";
-    arguments[n++] = (char *)"-X";
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+        arguments[n++] = options[i];
     arguments[n++] = path;
     arguments[n++] = program;
     for (int i = 1; i < argc; i++)

@@ -11,6 +11,7 @@ from pathlib import Path
 from cffi import FFI
 
 PACKAGE = Path(__file__).resolve().parent.parent  # vmm_main/
+CHECKOUT = PACKAGE.parent
 
 # Headers of plain C declarations (no #include, no #ifdef): for the C sources and cffi alike.
 CDEF_HEADERS = sorted(PACKAGE.rglob("*_cdef.h"))
@@ -27,7 +28,7 @@ def make_ffi() -> FFI:
     ffi.cdef(KERNEL_API.read_text(encoding="utf-8"))
     for header in CDEF_HEADERS:
         ffi.cdef(header.read_text(encoding="utf-8"))
-    includes = "\n".join(f'#include "{header}"' for header in CDEF_HEADERS)
+    includes = "\n".join(f'#include "{header.relative_to(CHECKOUT)}"' for header in CDEF_HEADERS)
     ffi.set_source(
         "vmm_main.kvm._kvm",
         # cffi's generated wrappers convert implicitly; only our own sources can hold to -Wconversion.
@@ -37,8 +38,9 @@ def make_ffi() -> FFI:
         '#pragma GCC diagnostic ignored "-Wmissing-field-initializers"\n'
         '#pragma GCC diagnostic ignored "-Wcast-function-type"\n'
         "#include <stdint.h>\n#include <linux/kvm.h>\n" + includes,
-        sources=[str(path.relative_to(PACKAGE.parent)) for path in SOURCES],
-        depends=[str(path.relative_to(PACKAGE.parent)) for path in PACKAGE.rglob("*.h")],
+        sources=[str(path.relative_to(CHECKOUT)) for path in SOURCES],
+        depends=[str(path.relative_to(CHECKOUT)) for path in PACKAGE.rglob("*.h")],
+        include_dirs=[str(CHECKOUT)],
         extra_compile_args=C_FLAGS,
     )
     return ffi

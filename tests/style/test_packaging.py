@@ -1,0 +1,172 @@
+"""What is installed: the wheel's files, the `bulkhead` command it gives, and an editable installation.
+
+All built without a network from a copy of the project, at a path that shells and C strings could trip over.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.style.source_tree import CHECKOUT, project_files
+from vmm_main.version import VERSION
+
+MADE_BY_BUILDING = {"_build_info.py", "_kvm.abi3.so"}
+PACKAGES = ("vmm_main", "device_procs", "ipc", "seccomp_profiles")
+
+
+def run(*command: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None) -> str:
+    """The output of a command that succeeds."""
+    ran = subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
+    return ran.stdout
+
+
+def pip(*arguments: str | Path, python: Path = Path(sys.executable)) -> None:
+    """Runs this environment's pip on that python, without a network."""
+    run(sys.executable, "-m", "pip", "--python", python, "-q", "--disable-pip-version-check", *arguments)
+
+
+def new_environment(where: Path) -> Path:
+    """A fresh virtual environment that has cffi and nothing else; returns its python."""
+    run(sys.executable, "-m", "venv", "--without-pip", where)
+    packages = next(where.glob("lib/python3.*/site-packages"))
+    for name in ("cffi", "pycparser"):
+        for file in importlib.metadata.distribution(name).files or []:
+            if ".." not in file.parts:
+                (packages / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file.locate(), packages / file)
+    return where / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project as a git repository of its own."""
+    checkout = tmp_path_factory.mktemp("packaging") / """it's a "copy" of it"""
+    for path in project_files():
+        (checkout / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CHECKOUT / path, checkout / path)
+    run("git", "init", "-q", cwd=checkout)
+    run("git", "add", "-A", cwd=checkout)
+    author = ["-c", "user.name=Tester", "-c", "user.email=tester@localhost", "-c", "commit.gpgsign=false"]
+    run("git", *author, "commit", "-q", "-m", "A copy", cwd=checkout)
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def commit(copy: Path) -> str:
+    return run("git", "rev-parse", "--short=12", "HEAD", cwd=copy).strip()
+
+
+def build_wheel(source: Path, where: Path) -> Path:
+    pip("wheel", "--no-build-isolation", "--no-deps", "--no-index", "-w", where, source)
+    (wheel,) = where.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(copy, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command of the installed wheel."""
+    environment = tmp_path_factory.mktemp("installed") / "with spaces"
+    pip("install", "--no-index", wheel, python=new_environment(environment))
+    return environment / "bin" / "bulkhead"
+
+
+def test_the_wheel_is_for_this_platform(wheel: Path) -> None:
+    name, version, python, _abi, platform = wheel.stem.split("-")
+    assert (name, version) == ("bulkhead_vmm", VERSION)
+    assert python == f"cp{sys.version_info.major}{sys.version_info.minor}"
+    assert platform.startswith("linux_")
+
+
+def test_the_wheel_holds_the_packages_and_the_launcher(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    in_packages = {name for name in names if name.split("/")[0] in PACKAGES}
+    wanted = {
+        str(path) for path in project_files() if path.parts[0] in PACKAGES and path.suffix in (".py", ".pyi")
+    }
+    assert {name for name in in_packages - wanted if Path(name).name not in MADE_BY_BUILDING} == set()
+    assert wanted - in_packages == set()
+    made = {"vmm_main/_build_info.py", "vmm_main/kvm/_kvm.abi3.so"}
+    assert made <= in_packages
+    others = [name for name in set(names) - in_packages if ".dist-info/" not in name]
+    assert others == [f"bulkhead_vmm-{VERSION}.data/scripts/bulkhead"]
+
+
+def test_the_command_names_version_and_commit(installed: Path, commit: str) -> None:
+    assert run(installed, "--version", environment={}) == f"Bulkhead {VERSION} ({commit})\n"
+
+
+def test_the_command_has_help(installed: Path) -> None:
+    text = run(installed, "--help", environment={})
+    assert text.startswith("Usage: bulkhead ")
+    assert "-kernel" in text
+
+
+def test_the_command_works_by_a_link_from_elsewhere(installed: Path, commit: str, tmp_path: Path) -> None:
+    link = tmp_path / "vmm"
+    link.symlink_to(installed)
+    assert commit in run(link, "--version", cwd=tmp_path, environment={"PYTHONHOME": "/nowhere"})
+
+
+def test_the_command_says_what_is_wrong_in_one_line(installed: Path) -> None:
+    ran = subprocess.run([installed, "-kernal", "x"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stdout == ""
+    assert ran.stderr.startswith("bulkhead: ")
+    assert ran.stderr.count("\n") == 1
+
+
+def test_a_source_distribution_is_enough_for_the_same_wheel(
+    copy: Path, commit: str, wheel: Path, tmp_path: Path
+) -> None:
+    build = f"from setuptools.build_meta import build_sdist; build_sdist({str(tmp_path)!r})"
+    run(sys.executable, "-c", build, cwd=copy)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    run("tar", "-x", "-f", archive, "-C", tmp_path)
+    # In somebody's repository, whose commit isn't Bulkhead's.
+    run("git", "init", "-q", cwd=tmp_path)
+    rebuilt = build_wheel(tmp_path / f"bulkhead_vmm-{VERSION}", tmp_path / "wheel")
+    assert zipfile.ZipFile(rebuilt).namelist() == zipfile.ZipFile(wheel).namelist()
+    assert commit in zipfile.ZipFile(rebuilt).read("vmm_main/_build_info.py").decode()
+
+
+def test_an_editable_installation_follows_the_checkout(copy: Path, commit: str, tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    # Only what the build itself takes is shared: setuptools, by the path of the building python.
+    python = new_environment(environment)
+    shared = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
+    run(
+        *(sys.executable, "-m", "pip", "--python", python, "-q", "install"),
+        *("--no-build-isolation", "--no-deps", "--no-index", "-e", copy),
+        environment={**os.environ, "PYTHONPATH": shared},
+    )
+    command = environment / "bin" / "bulkhead"
+    assert run(command, "--version", environment={}) == f"Bulkhead {VERSION} ({commit})\n"
+    version = copy / "vmm_main" / "version.py"
+    text = version.read_text(encoding="utf-8")
+    version.write_text(text.replace(f'"{VERSION}"', '"9.9.9"'), encoding="utf-8")
+    try:
+        assert run(command, "--version", environment={}) == f"Bulkhead 9.9.9 ({commit})\n"
+    finally:
+        version.write_text(text, encoding="utf-8")
