@@ -1,7 +1,7 @@
 """The `bulkhead` command finds its Python and its packages in every layout they come in.
 
-The program is launcher.c itself, compiled for a scratch prefix; what it starts is a real Python and a stand-in
-for vmm_main that tells how it was started.
+The program is launcher.c itself, compiled for a scratch prefix; what it starts is a real Python and a
+stand-in for vmm_main that tells how it was started.
 """
 
 from __future__ import annotations
