@@ -5,6 +5,7 @@ All built without a network from a copy of the project, at a path that shells an
 
 from __future__ import annotations
 
+import fcntl
 import importlib.metadata
 import os
 import shutil
@@ -121,6 +122,28 @@ def test_the_command_has_help(installed: Path) -> None:
     text = run(installed, "--help", environment={})
     assert text.startswith("Usage: bulkhead ")
     assert "-kernel" in text
+
+
+def test_the_process_is_an_isolated_python_without_site(installed: Path) -> None:
+    reader, writer = os.pipe()
+    # Room for a page: help is longer, so the process stays in the middle of saying it until all is read.
+    page = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    with subprocess.Popen([installed, "--help"], stdout=writer, env={}) as process:
+        os.close(writer)
+        with open(reader, "rb", buffering=0) as said:
+            first = said.read(1)
+            command = Path(f"/proc/{process.pid}/cmdline").read_text(encoding="utf-8").split("\0")[:-1]
+            assert len(first + said.read()) > page
+    packages = next(installed.parent.parent.glob("lib/python3.*/site-packages"))
+    assert command[0] == str(installed.parent / packages.parent.name)
+    assert command[1:4] == ["-I", "-S", "-E"]
+    assert command[4:] == [
+        "-X",
+        f"bulkhead_path={packages}:{packages}",
+        f"{packages}/vmm_main/__main__.py",
+        "--help",
+    ]
+    assert process.returncode == 0
 
 
 def test_the_command_works_by_a_link_from_elsewhere(installed: Path, commit: str, tmp_path: Path) -> None:
