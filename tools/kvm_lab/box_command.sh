@@ -88,14 +88,22 @@ else
     exec 7<"$(port 1)"
     greeted <&7
     box mkfifo "$lab/stdin" "$lab/stdout" "$lab/stderr"
-    box cat <&7 >"$lab/stdin" &
-    box cat <"$lab/stdout" >"$(port 2)" 7<&- &
+    # Both ends at once first: opening one alone waits for the other, and a child's end would interrupt that.
+    # No functions here: a function that redirects keeps the old descriptors open meanwhile.
+    exec 4<>"$lab/stdin" 5<>"$lab/stdout" 6<>"$lab/stderr"
+    exec 9>"$lab/stdin"
+    "$lab/busybox" cat <&7 >&9 4>&- 5>&- 6>&- 9>&- &
+    exec 9<"$lab/stdout"
+    "$lab/busybox" cat <&9 >"$(port 2)" 4>&- 5>&- 6>&- 7<&- 9<&- &
     copiers=$!
-    box cat <"$lab/stderr" >"$(port 3)" 7<&- &
+    exec 9<"$lab/stderr"
+    "$lab/busybox" cat <&9 >"$(port 3)" 4>&- 5>&- 6>&- 7<&- 9<&- &
     copiers="$copiers $!"
-    exec 7<&-
-    box setsid "$lab/busybox" sh -c "$start" <"$lab/stdin" >"$lab/stdout" 2>"$lab/stderr"
+    exec 7<"$lab/stdin" 8>"$lab/stdout" 9>"$lab/stderr"
+    exec 4>&- 5>&- 6>&-
+    "$lab/busybox" setsid "$lab/busybox" sh -c "$start" <&7 >&8 2>&9 7<&- 8>&- 9>&-
     status=$?
+    exec 7<&- 8>&- 9>&-
 fi
 
 # Whoever is left would keep the pipes open: with them gone, the copiers see the end and everything was written.
