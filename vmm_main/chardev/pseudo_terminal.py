@@ -108,10 +108,6 @@ class PtyChardev(ChardevBackend):
         if hung_up and not (events & select.POLLIN and front_end.input_room() > 0):
             self._timer = self._loop.call_later(_LOOK_EVERY_S, self._look)
             return
-        if not hung_up:
-            self._output = OutputStream(
-                self._loop, self._master, on_room=front_end.output_possible, on_drop=self.count_dropped
-            )
         self._input = InputStream(
             self._loop,
             self._master,
@@ -119,6 +115,15 @@ class PtyChardev(ChardevBackend):
             on_data=front_end.receive,
             on_end=self._left,
             on_hang_up=self._left,
+        )
+        if hung_up:
+            front_end.client_connected()
+            self._input.drain()
+            if self._input is not None:  # for want of room, or because somebody has just come
+                self._left()
+            return
+        self._output = OutputStream(
+            self._loop, self._master, on_room=front_end.output_possible, on_drop=self.count_dropped
         )
         front_end.client_connected()
         self.input_wanted()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from vmm_main.chardev.backend import ChardevBackend, FrontEnd
 from vmm_main.event_loop import EventLoop
@@ -31,11 +32,15 @@ class HostSide(ChardevBackend):
         self.taken = bytearray()
         self.pending = b""
         self.largest_piece = 0
+        self.sizes_offered: list[int] = []
+        self.on_write: Callable[[int], None] = lambda _length: None
 
     def attach(self, front_end: FrontEnd) -> None:
         self.front_end = front_end
 
     def write(self, data: bytes) -> int:
+        self.sizes_offered.append(len(data))
+        self.on_write(len(data))
         length = min(self.room, len(data))
         self.taken += data[:length]
         self.room -= length
@@ -81,7 +86,6 @@ class SerialRig:
     def write(self, register: int, value: int) -> None:
         self.uart.write(register, 1, value)
 
-    @property
     def line(self) -> bool:
         """The interrupt line's level."""
         return bool(self.uart.c.line_level)

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.legacy_devices.serial_rig import DLL, DLM, FCR, IER, IIR, LCR, LSR, MCR, MSR, RBR, SCR, SerialRig
+from tests.unit.legacy_devices.serial_rig import (
+    DLL,
+    DLM,
+    FCR,
+    IER,
+    IIR,
+    LCR,
+    LSR,
+    MCR,
+    MSR,
+    RBR,
+    SCR,
+    SerialRig,
+)
 
 
 def test_autoconfig_finds_a_16550a(rig: SerialRig) -> None:
@@ -93,7 +106,9 @@ def test_wide_accesses_are_bytes_side_by_side(rig: SerialRig) -> None:
     assert rig.uart.read(LCR, 4) == 0xB060_0000
 
 
-@pytest.mark.parametrize(("outputs", "lines"), [(0, 0), (1, 0x20), (2, 0x10), (4, 0x40), (8, 0x80), (15, 0xF0)])
+@pytest.mark.parametrize(
+    ("outputs", "lines"), [(0, 0), (1, 0x20), (2, 0x10), (4, 0x40), (8, 0x80), (15, 0xF0)]
+)
 def test_loopback_crosses_the_modem_lines(rig: SerialRig, outputs: int, lines: int) -> None:
     rig.write(MCR, 0x10 | outputs)
     assert rig.read(MSR) & 0xF0 == lines

@@ -32,9 +32,9 @@ def test_priorities_and_what_takes_each_back(rig: SerialRig) -> None:
     rig.host.front_end.receive_break()
     rig.write(MCR, 0x01)
     rig.write(MCR, 0x11)  # loopback: CTS and DCD fall
-    assert not rig.line, "nothing is enabled"
+    assert not rig.line(), "nothing is enabled"
     rig.write(IER, RECEIVED | TRANSMITTER_EMPTY | LINE_STATUS | MODEM_STATUS)
-    assert rig.line
+    assert rig.line()
     assert rig.read(IIR) == 0x06
     assert rig.read(IIR) == 0x06, "reading IIR takes the transmitter's back only"
     assert rig.read(LSR) == TRANSMITTER_IDLE | BREAK | DATA_READY
@@ -42,10 +42,10 @@ def test_priorities_and_what_takes_each_back(rig: SerialRig) -> None:
     assert rig.read(RBR) == 0
     assert rig.read(IIR) == 0x02
     assert rig.read(IIR) == 0x00
-    assert rig.line
+    assert rig.line()
     rig.read(MSR)
     assert rig.read(IIR) == 0x01
-    assert not rig.line
+    assert not rig.line()
 
 
 @pytest.mark.parametrize(("fcr", "trigger"), [(0x01, 1), (0x41, 4), (0x81, 8), (0xC1, 14)])
@@ -55,7 +55,7 @@ def test_trigger_levels(rig: SerialRig, fcr: int, trigger: int) -> None:
     identified = []
     for count in range(1, 17):
         rig.host.send(b"x")
-        assert rig.line
+        assert rig.line()
         identified.append(rig.read(IIR) & 0x0F)
         assert int(rig.uart.c.fifo_count) == count
     assert identified == [0x0C] * (trigger - 1) + [0x04] * (17 - trigger)
@@ -64,7 +64,7 @@ def test_trigger_levels(rig: SerialRig, fcr: int, trigger: int) -> None:
         assert rig.read(IIR) & 0x0F == (0x04 if left >= trigger else 0x0C)
     rig.read(RBR)
     assert rig.read(IIR) & 0x0F == 0x01
-    assert not rig.line
+    assert not rig.line()
 
 
 def test_without_fifo_there_is_no_time_out(rig: SerialRig) -> None:
@@ -79,33 +79,33 @@ def test_without_fifo_there_is_no_time_out(rig: SerialRig) -> None:
 
 def test_transmitter_empty_is_reported_once(rig: SerialRig) -> None:
     rig.write(IER, TRANSMITTER_EMPTY)
-    assert rig.line
+    assert rig.line()
     assert rig.read(IIR) == 0x02
-    assert not rig.line
+    assert not rig.line()
     assert rig.read(IIR) == 0x01
     rig.write(IER, TRANSMITTER_EMPTY)
-    assert not rig.line, "it was enabled before"
+    assert not rig.line(), "it was enabled before"
     rig.write(THR, ord("x"))
-    assert rig.line
+    assert rig.line()
     assert rig.read(IIR) == 0x02
     rig.write(THR, ord("y"))
     rig.write(IER, 0)
-    assert not rig.line
+    assert not rig.line()
     rig.write(IER, TRANSMITTER_EMPTY)
-    assert rig.line
+    assert rig.line()
     rig.write(IER, RECEIVED)
-    assert not rig.line
+    assert not rig.line()
 
 
 def test_line_status_errors_are_cleared_by_reading(rig: SerialRig) -> None:
     rig.write(IER, LINE_STATUS)
     rig.write(MCR, 0x10)
     rig.write(THR, 1)
-    assert not rig.line
+    assert not rig.line()
     rig.write(THR, 2)
-    assert rig.line
+    assert rig.line()
     assert rig.read(LSR) == TRANSMITTER_IDLE | OVERRUN | DATA_READY
-    assert not rig.line
+    assert not rig.line()
     assert rig.read(LSR) == TRANSMITTER_IDLE | DATA_READY
     assert rig.read(RBR) == 2, "without FIFO the new byte has replaced the old one"
 
