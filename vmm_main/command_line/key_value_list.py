@@ -49,19 +49,8 @@ def read_key_values(option: Option, argument: str) -> dict[str, Any]:
 
 def split_items(argument: str) -> list[str]:
     """The items of a list, with `,,` made into the comma it stands for."""
-    items = [""]
-    position = 0
-    while position < len(argument):
-        character = argument[position]
-        if character == "," and argument[position : position + 2] == ",,":
-            items[-1] += ","
-            position += 2
-        elif character == ",":
-            items.append("")
-            position += 1
-        else:
-            items[-1] += character
-            position += 1
+    # No argument of a program holds a zero byte.
+    items = [item.replace("\0", ",") for item in argument.replace(",,", "\0").split(",")]
     if items[-1] == "" and len(items) > 1:
         items.pop()  # a trailing comma
     return items
