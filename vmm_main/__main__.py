@@ -3,11 +3,19 @@
 Kept short: Python compiles this file anew at every start, the modules it imports only once.
 """
 
+import gc
 import sys
 
-if "bulkhead_path" in sys._xoptions:  # set by launcher.c, since -S leaves site-packages out
-    sys.path += str(sys._xoptions["bulkhead_path"]).split(":")
+gc.disable()  # until the guest runs: a collection among modules finds nothing, and they cost 0.7 ms
 
-from vmm_main.start import main
+if "bulkhead_path" in sys._xoptions:  # set by launcher.c, since -S leaves site-packages out
+    folders = str(sys._xoptions["bulkhead_path"]).split(":")
+    sys.path += folders
+
+    from vmm_main.direct_finder import install
+
+    install(folders[0])
+
+from vmm_main.start import main  # noqa: E402  (found by what is above)
 
 sys.exit(main(sys.argv[1:]))

@@ -10,6 +10,7 @@ couldn't go on, with one line on standard error, or stopped on an error inside B
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -119,6 +120,7 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
         loop.call_soon(daemon.report_ready)
     if not config.start_paused:
         monitors.when_clients_are_there(lambda: _start_guest(machine))
+    gc.enable()  # __main__ disabled it
     loop.run()
     if machine.failure is not None:
         raise HostError(machine.failure)

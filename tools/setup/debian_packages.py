@@ -33,6 +33,9 @@ FOR_THE_BOX = {
     "e2fsprogs": "mkfs.ext4: the box's scratch disk",
     "qemu-system-x86": "the KVM host in a box",
 }
+FOR_BENCHMARKS = {
+    "qemu-system-x86": "the VMM that every benchmark compares with",
+}
 FOR_TESTS = {
     "acpica-tools": "iasl and acpiexec: the guest's ACPI tables",
     "procps": "ps and kill, as tests use them",

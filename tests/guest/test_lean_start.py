@@ -1,0 +1,121 @@
+"""The modules that are loaded at the first KVM_RUN: each one more makes every start slower (DESIGN §12).
+
+A module that shows up here unlisted is either imported later (most are), or gets its line and its reason.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.unit.guest_boot.synthetic_kernels import bzimage
+from tools.benchmarks.first_byte_guest import CODE, FIRST_BYTE, elf_kernel
+
+pytestmark = pytest.mark.timeout(120)
+
+_DEADLINE_S = 60.0
+_TRACE = "modules at the first KVM_RUN: "
+
+# What `python3 -I -S -E` loads before it runs a line of ours: 4 ms, nothing of which can be left out.
+_INTERPRETER = {
+    "__main__", "_abc", "_codecs", "_frozen_importlib", "_frozen_importlib_external", "_imp", "_io",
+    "_signal", "_thread", "_warnings", "_weakref", "abc", "builtins", "codecs", "encodings",
+    "encodings.aliases", "encodings.utf_8", "io", "marshal", "posix", "sys", "time", "zipimport",
+}  # fmt: skip
+
+# Built into the interpreter: they cost a dictionary each.
+_BUILT_IN = {"_socket", "_struct", "errno", "faulthandler", "fcntl", "gc", "select"}
+
+# These cost. The milliseconds are of a machine whose empty interpreter takes 4.3; where that takes 10, they
+# take twice as long, too.
+_COSTLY = {
+    # 0.6: every file and descriptor is handled with it; posix alone has no os.path, and is no public name. It
+    # brings along:
+    "os", "_collections_abc", "_stat", "genericpath", "os.path", "posixpath", "stat",
+    # 0.3: the run-time half of every cffi extension; KVM's ioctls and the vCPU loop are one.
+    "_cffi_backend",
+    # 0.1: annotations stay text that nobody evaluates, which saves more than this in importing `typing`.
+    "__future__",
+    # 0.1: ACPI tables, boot parameters and ELF headers are packed with it.
+    "struct",
+}  # fmt: skip
+
+# Ours: 0.02 to 0.1 each, 2.6 in all.
+_OURS = {
+    "vmm_main": "",
+    "vmm_main.chardev": "backend factory host_stream stdio unix_listener",
+    "vmm_main.command_line": "accepted_options channel_options combinations key_value_list machine_options "
+    "option_table options parser process_options value_types",
+    "vmm_main.direct_finder": "",
+    "vmm_main.errors": "",
+    "vmm_main.event_loop": "",
+    "vmm_main.fd_sets": "",
+    "vmm_main.guest_boot": "boot_file boot_memory boot_request cpu_entry loader",
+    "vmm_main.guest_boot.acpi": "aml dsdt tables",
+    "vmm_main.guest_memory": "",
+    "vmm_main.kvm": "_kvm _kvm.lib cpu_state cpuid system vcpu vm",
+    "vmm_main.legacy_devices": "i8042 power_registers rtc uart16550",
+    "vmm_main.log": "",
+    "vmm_main.machine": "address_map gsi_map io_bus machine microvm",
+    "vmm_main.process_life": "",
+    "vmm_main.qmp": "listener",
+    "vmm_main.start": "",
+    "vmm_main.vm_config": "",
+}
+
+# Each kernel format is imported only when it is there.
+_OF_FORMAT = {
+    "pvh": {"vmm_main.guest_boot.elf", "vmm_main.guest_boot.pvh"},
+    "bzimage": {"vmm_main.guest_boot.boot_params", "vmm_main.guest_boot.bzimage"},
+    "flat": {"vmm_main.guest_boot.boot_params", "vmm_main.guest_boot.flat_image"},
+}
+
+
+def _kernel(form: str) -> bytes:
+    if form == "pvh":
+        return elf_kernel()
+    if form == "flat":
+        return CODE + b"\x90" * 4096
+    # Linux's 64-bit entry is 0x200 bytes into the protected-mode code.
+    return bzimage(payload=(bytes(0x200) + CODE).ljust(4096, b"\x90"))
+
+
+def _listed(form: str) -> set[str]:
+    ours = {f"{package}.{name}" for package, names in _OURS.items() for name in names.split()}
+    return _INTERPRETER | _BUILT_IN | _COSTLY | set(_OURS) | ours | _OF_FORMAT[form]
+
+
+def _modules_at_first_run(program: str, directory: Path, form: str, *arguments: str) -> set[str]:
+    """Starts a VM, waits for the byte that its guest writes, ends it, and reads its log."""
+    kernel, log = directory / "kernel", directory / "log"
+    kernel.write_bytes(_kernel(form))
+    with subprocess.Popen(
+        [program, "-kernel", str(kernel), "-serial", "stdio", "-D", str(log), *arguments],
+        env={**os.environ, "BULKHEAD_TRACE": "modules"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as vm:
+        try:
+            assert vm.stdout is not None
+            assert select.select([vm.stdout], [], [], _DEADLINE_S)[0], "no byte from the guest"
+            assert vm.stdout.read(1) == FIRST_BYTE
+        finally:
+            vm.kill()
+    (line,) = [line for line in log.read_text().splitlines() if _TRACE in line]
+    return set(line.partition(_TRACE)[2].split())
+
+
+@pytest.mark.parametrize("form", _OF_FORMAT)
+def test_the_modules_of_a_start_are_the_listed_ones(program: str, tmp_path: Path, form: str) -> None:
+    loaded = _modules_at_first_run(program, tmp_path, form)
+    assert loaded - _listed(form) == set(), "not listed: import it later, or give its reason"
+    assert _listed(form) - loaded == set(), "listed, and not loaded any more"
+
+
+def test_a_qmp_socket_adds_no_module_before_its_first_client(program: str, tmp_path: Path) -> None:
+    qmp = ["-qmp", f"unix:{tmp_path}/qmp,server,nowait"]
+    assert _modules_at_first_run(program, tmp_path, "pvh", *qmp) == _listed("pvh")
