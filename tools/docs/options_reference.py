@@ -1,6 +1,7 @@
 """Writes docs/options.md, the reference of the command line, from the tables that the parser works by.
 
-Run `python3 -m tools.docs.options_reference` in the checkout when tables have changed; a test finds a stale page.
+Run `python3 -m tools.docs.options_reference` in the checkout when tables have changed; a test finds a stale
+page.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ sentence of StratoVirt's manual is proved by which test.
 - A list is `key=value` with commas between. The first key may be left out where it is in brackets below:
   `-smp 4` is `-smp cpus=4`. A comma in a value is written `,,`. A trailing comma is allowed.
 - A list may also be a JSON object: `-smp '{"cpus": 4}'`. Where a list has `,,`, JSON has a plain comma.
-- Booleans are on, off, true, false, yes or no; a key alone means on (`server`). Capitals don't matter in booleans
-  and in the words that a table lists.
+- Booleans are on, off, true, false, yes or no; a key alone means on (`server`). Capitals don't matter in
+  booleans and in the words that a table lists.
 - Sizes are in MiB, or have K, M, G or T behind the number (KiB to TiB; `512M`, `1G`, `1GiB`).
-- An unknown option or key, a value out of its range, or a file that can't be used ends the start with one line on
-  standard error, which names the option, the value and what is allowed, and with exit status 1. Nothing is left
-  behind.
+- An unknown option or key, a value out of its range, or a file that can't be used ends the start with one
+  line on standard error, which names the option, the value and what is allowed, and with exit status 1.
+  Nothing is left behind.
 - An option that is accepted without effect says so once in the log.
 """
 
