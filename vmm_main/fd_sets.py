@@ -50,7 +50,8 @@ class FdSets:
         if path is None or not path.startswith(_PREFIX):
             return None
         number = path[len(_PREFIX) :]
-        descriptors = self._sets.get(int(number)) if number.isdecimal() else None
+        # int() refuses thousands of digits with an error of its own.
+        descriptors = self._sets.get(int(number)) if number.isdecimal() and len(number) < 20 else None
         if descriptors is None:
             known = ", ".join(f"{_PREFIX}{set_id}" for set_id in sorted(self._sets)) or "none: see -add-fd"
             raise ConfigurationError(f"{named}: no descriptor set {path}; allowed is {known}")
