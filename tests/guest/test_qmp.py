@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.guest.running_vm import DEADLINE_S, RunningVm
 from tests.unit.qmp.raw_client import RawClient
 from vmm_main.machine.address_map import RESET_PORT, SLEEP_CONTROL_PORT, SLEEP_TYPE_S5
 
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(180)
 
-_DEADLINE_S = 60.0
 _NOP = b"\x90"
 # pause; jmp back to it
 _SPIN = b"\xf3\x90\xeb\xfc"
@@ -39,78 +36,15 @@ _POWER_OFF = _out(SLEEP_CONTROL_PORT, 0x20 | SLEEP_TYPE_S5 << 2) + _SPIN
 _RESET = _out(RESET_PORT, 1) + _SPIN
 
 
-class RunningVm:
-    """A VMM process with one or more QMP sockets."""
-
-    def __init__(self, program: str, directory: Path, code: bytes, *arguments: str, sockets: int = 1) -> None:
-        kernel = directory / "guest.bin"
-        kernel.write_bytes(code + _NOP * 4096)
-        self.paths = [str(directory / f"qmp{index}") for index in range(sockets)]
-        command = [program, "-kernel", str(kernel), *arguments]
-        for path in self.paths:
-            command += ["-qmp", f"unix:{path},server,nowait"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-
-    def connect(self, index: int = 0) -> RawClient:
-        """A client that has negotiated, once there is a socket."""
-        expires = time.monotonic() + _DEADLINE_S
-        ended = os.pidfd_open(self.process.pid)
-        try:
-            while not self._answers(index):
-                gone = select.select([ended], [], [], 0.02)[0]
-                assert not gone, f"the VMM ended: {self.errors()}"
-                assert time.monotonic() < expires, "no QMP socket"
-        finally:
-            os.close(ended)
-        client = RawClient(self.paths[index])
-        client.negotiate()
-        return client
-
-    def expect_end(self) -> None:
-        """Waits for a clean end that leaves nothing behind."""
-        assert self.process.wait(_DEADLINE_S) == 0, self.errors()
-        assert not any(os.path.exists(path) for path in self.paths)
-
-    def errors(self) -> str:
-        assert self.process.stderr is not None
-        return self.process.stderr.read()
-
-    def cpu_ticks(self, thread_id: int) -> int:
-        """How long a thread has run, in the kernel's clock ticks."""
-        fields = Path(f"/proc/{self.process.pid}/task/{thread_id}/stat").read_text().rsplit(")", 1)[1].split()
-        return int(fields[11]) + int(fields[12])
-
-    def private_kib(self) -> int:
-        """The process's own memory, guest memory aside (that is shared)."""
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("RssAnon:"):
-                return int(line.split()[1])
-        raise AssertionError("no RssAnon")
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-
-    def _answers(self, index: int) -> bool:
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(self.paths[index]) == 0
-
-
-@pytest.fixture
-def program() -> str:
-    """The VMM: the command installed beside this python, or what BULKHEAD_PROGRAM names."""
-    return os.environ.get("BULKHEAD_PROGRAM") or str(Path(sys.executable).parent / "bulkhead")
-
-
 @pytest.fixture
 def run_vm(program: str, tmp_path: Path) -> Iterator[Callable[..., RunningVm]]:
     """Starts VMs that are gone after the test."""
     with ExitStack() as stack:
 
         def run(code: bytes = _SPIN, *arguments: str, sockets: int = 1) -> RunningVm:
-            vm = RunningVm(program, tmp_path, code, *arguments, sockets=sockets)
+            kernel = tmp_path / "guest.bin"
+            kernel.write_bytes(code + _NOP * 4096)
+            vm = RunningVm(program, tmp_path, kernel, *arguments, sockets=sockets)
             stack.callback(vm.close)
             return vm
 
@@ -265,7 +199,7 @@ def test_a_path_that_is_taken_is_refused(
         capture_output=True,
         text=True,
         check=False,
-        timeout=_DEADLINE_S,
+        timeout=DEADLINE_S,
     )
     assert ran.returncode == 1
     assert ran.stderr.count("\n") == 1
@@ -297,7 +231,7 @@ def test_qmp_shell_drives_it(run_vm: Callable[..., RunningVm]) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=_DEADLINE_S,
+        timeout=DEADLINE_S,
     )
     assert "Connected to QEMU 5." in ran.stdout
     answers = [line.removeprefix("(QEMU) ") for line in ran.stdout.splitlines() if "{" in line]

@@ -70,7 +70,8 @@ class GuestCpuid:
             leaf.ecx |= _ECX1_HYPERVISOR | _ECX1_X2APIC
             if tsc_deadline:  # KVM has it, but leaves it to us to say so
                 leaf.ecx |= _ECX1_TSC_DEADLINE
-            leaf.ebx = leaf.ebx & 0x0000_FFFF | (1 << core_bits) << 16
+            # Eight bits for the number of ids: leaf 0xB has room for all of them.
+            leaf.ebx = leaf.ebx & 0x0000_FFFF | min(1 << core_bits, 0xFF) << 16
             leaf.edx = leaf.edx | _EDX1_HTT if cpus > 1 else leaf.edx & ~_EDX1_HTT
             self._per_cpu_leaves.append(leaf)
         elif function == _CACHES_INTEL and leaf.eax & 0x1F:
