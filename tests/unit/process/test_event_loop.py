@@ -63,7 +63,7 @@ def test_hang_up_is_told_even_if_nothing_is_asked_for(loop: EventLoop) -> None:
 
 
 def test_descriptor_that_another_callback_has_closed(loop: EventLoop) -> None:
-    """Both are ready in one round; the first callback closes the other, whose number then means another file."""
+    """Both are ready in one round; the first callback closes the other, whose number becomes another file."""
     pairs = [os.pipe() for _ in range(2)]
     seen: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Signals of the main process: three that end it, one that asks where it is; and closed descriptors 0 to 2."""
+"""Signals of the main process: three end it, one asks where it is. And closed descriptors 0 to 2."""
 
 from __future__ import annotations
 
