@@ -41,9 +41,9 @@ writes to COM1, and the memory of the VMM's whole process tree at that moment, w
 Bulkhead, QEMU's microvm and any other peers run one after the other, round by round, after a round to warm
 up. See docs/benchmarks.md."""
 
-EPILOG = """A peer's COMMAND is split into words as a shell would, and run without one; {kernel} (an ELF with a
-PVH note), {memory_mib} and {directory} (empty at each run) are filled in. It must have the guest's COM1 on its
-standard output. Exit status: 0 measured and within the budgets, 1 over one, 2 not measured."""
+EPILOG = """A peer's COMMAND is split into words as a shell would, and run without one; {kernel} (an ELF with
+a PVH note), {memory_mib} and {directory} (empty at each run) are filled in. It must have the guest's COM1 on
+its standard output. Exit status: 0 measured and within the budgets, 1 over one, 2 not measured."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -128,9 +128,8 @@ def _say(message: str) -> None:
 def _print_circumstances(peers: Sequence[Peer], options: argparse.Namespace) -> None:
     """The host, and each peer's exact command and version."""
     load = ", ".join(f"{each:.2f}" for each in os.getloadavg())
-    print(
-        f"host: {host_kind().sentence}; {platform.system()} {platform.release()}, {os.cpu_count()} CPUs, load {load}"
-    )
+    print(f"host: {host_kind().sentence}")
+    print(f"  {platform.system()} {platform.release()}, {os.cpu_count()} CPUs, load {load}")
     print(f"guest: ten instructions, {options.memory} MiB, {options.runs} rounds after one to warm up")
     for peer in peers:
         words = peer.command(Path("{kernel}"), options.memory, Path("{directory}"))

@@ -1,7 +1,7 @@
 """A guest of ten instructions: it writes one byte to COM1 and halts.
 
-An ELF file with a PVH note, because that is what QEMU's microvm and the other VMMs take. The instructions mean
-the same in 32-bit mode (a PVH entry) and in 64-bit mode (Linux's entry).
+An ELF file with a PVH note, because that is what QEMU's microvm and the other VMMs take. The instructions
+mean the same in 32-bit mode (a PVH entry) and in 64-bit mode (Linux's entry).
 """
 
 from __future__ import annotations
