@@ -29,13 +29,13 @@ from vmm_main.process_life import (
     open_standard_descriptors,
     write_stacks_on_sigquit,
 )
-from vmm_main.qmp.listener import QmpMonitors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vmm_main.chardev.backend import ChardevBackend
+    from vmm_main.qmp.listener import QmpMonitors
     from vmm_main.vm_config import VmConfig
 
 _log = log.Logger("start")
@@ -102,11 +102,11 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
     if config.pidfile_path is not None:
         undo.append(PidFile(config.pidfile_path).remove)
     fd_sets = FdSets(config.fd_sets)
-    monitors = QmpMonitors()
-    undo.append(monitors.close)
+    monitors = _make_monitors(undo) if config.qmp_chardev_ids else None
     chardevs = _open_chardevs(config, loop, fd_sets, monitors, undo)
-    # Once more, on top: a monitor's last words need its chardev. The first is for a chardev that can't open.
-    undo.append(monitors.close)
+    if monitors is not None:
+        # Once more, on top: a monitor's last words need its chardev. The first is for one that can't open.
+        undo.append(monitors.close)
     machine = Machine(config, loop, chardevs, fd_sets)
     undo.append(machine.close)
     machine.power_on()
@@ -114,17 +114,29 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
     for backend in chardevs.values():
         backend.on_quit = lambda: machine.quit("host-ui")
     signals.on_signal = lambda: machine.quit("host-signal")
-    monitors.start(machine)
+    if monitors is not None:
+        monitors.start(machine)
     if daemon is not None:
         # On the loop: from then on a QMP client is answered.
         loop.call_soon(daemon.report_ready)
     if not config.start_paused:
-        monitors.when_clients_are_there(lambda: _start_guest(machine))
+        if monitors is None:
+            _start_guest(machine)
+        else:
+            monitors.when_clients_are_there(lambda: _start_guest(machine))
     gc.enable()  # __main__ disabled it
     loop.run()
     if machine.failure is not None:
         raise HostError(machine.failure)
     return 0
+
+
+def _make_monitors(undo: list[Callable[[], None]]) -> QmpMonitors:
+    from vmm_main.qmp.listener import QmpMonitors
+
+    monitors = QmpMonitors()
+    undo.append(monitors.close)
+    return monitors
 
 
 def _start_guest(machine: Machine) -> None:
@@ -137,21 +149,21 @@ def _open_chardevs(
     config: VmConfig,
     loop: EventLoop,
     fd_sets: FdSets,
-    monitors: QmpMonitors,
+    monitors: QmpMonitors | None,
     undo: list[Callable[[], None]],
 ) -> dict[str, ChardevBackend]:
     """Opens every chardev; a QMP socket that listens gets a server of its own, which takes many clients."""
     chardevs: dict[str, ChardevBackend] = {}
     for chardev in config.chardevs:
-        is_qmp = chardev.chardev_id in config.qmp_chardev_ids
-        if is_qmp and chardev.backend == "socket" and chardev.server:
-            monitors.listen(chardev)
+        qmp = monitors if chardev.chardev_id in config.qmp_chardev_ids else None
+        if qmp is not None and chardev.backend == "socket" and chardev.server:
+            qmp.listen(chardev)
             continue
         backend = open_chardev(chardev, loop, fd_sets)
         undo.append(backend.close)
         chardevs[chardev.chardev_id] = backend
-        if is_qmp:
-            monitors.speak_on(backend)
+        if qmp is not None:
+            qmp.speak_on(backend)
     return chardevs
 
 
