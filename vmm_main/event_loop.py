@@ -41,11 +41,11 @@ class EventLoop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[int], None]] = {}
-        self._unwatched: set[int] = set()  # in the round of callbacks that is under way
         self._timers: list[Timer] = []
         self._calls: list[Callable[[], None]] = []
         self._calls_lock = _thread.allocate_lock()
         self._stopping = False
+        self._inner: EventLoop | None = None
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.watch(self._wake_fd, READABLE, self._run_calls)
 
@@ -64,7 +64,6 @@ class EventLoop:
     def unwatch(self, fd: int) -> None:
         """Forgets fd. Must be called before fd is closed."""
         del self._watched[fd]
-        self._unwatched.add(fd)
         self._epoll.unregister(fd)
 
     def call_at(self, deadline_s: float, callback: Callable[[], None]) -> Timer:
@@ -104,15 +103,36 @@ class EventLoop:
         if self._timers:
             until_timer_s = max(0.0, self._timers[0].deadline_s - time.monotonic())
             timeout_s = until_timer_s if timeout_s is None else min(timeout_s, until_timer_s)
-        ready = self._epoll.poll(timeout_s)
-        self._unwatched.clear()
-        for fd, events in ready:
+        if self._inner is not None and self._inner.next_deadline_s is not None:
+            until_timer_s = max(0.0, self._inner.next_deadline_s - time.monotonic())
+            timeout_s = until_timer_s if timeout_s is None else min(timeout_s, until_timer_s)
+        due = [(fd, self._watched[fd], events) for fd, events in self._epoll.poll(timeout_s)]
+        for fd, callback, events in due:
             # An earlier callback of the round may have unwatched it; the number may be another file's now.
-            if fd not in self._unwatched:
-                self._watched[fd](events)
+            if self._watched.get(fd) is callback:
+                callback(events)
+        if self._inner is not None:
+            self._inner.run_once(0)
         now_s = time.monotonic()
         while self._timers and self._timers[0].deadline_s <= now_s:
             self._timers.pop(0).callback()
+
+    @property
+    def next_deadline_s(self) -> float | None:
+        """When the next timer is due (monotonic), or None."""
+        return self._timers[0].deadline_s if self._timers else None
+
+    def nest(self, inner: EventLoop) -> None:
+        """Dispatches inner's readiness and timers too, from now on.
+
+        Whoever must wait on this thread for something that inner brings runs inner alone meanwhile.
+        """
+        self._inner = inner
+        self.watch(inner.fileno(), READABLE, lambda _events: None)  # run_once() looks at it in any case
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while something is ready."""
+        return self._epoll.fileno()
 
     def close(self) -> None:
         """Releases the loop's own descriptors."""
