@@ -91,8 +91,9 @@ class BuildLauncher(build_scripts):
         """What a source distribution needs of C, the extension's included."""
         return [
             str(path.relative_to(HERE))
+            for package in ("vmm_main", "device_procs")
             for pattern in ("*.c", "*.h", "*.cdef")
-            for path in sorted(HERE.glob(f"vmm_main/**/{pattern}"))
+            for path in sorted(HERE.glob(f"{package}/**/{pattern}"))
         ]
 
 

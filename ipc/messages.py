@@ -96,8 +96,8 @@ def vocabulary_for(config: Schema, state: Schema, metrics: Schema) -> Vocabulary
         state: Its device-state record (DESIGN §3): what it knows beyond rings and features.
         metrics: What it counts.
     """
-    # Descriptors of CONFIGURE, in this order: guest memory, back ends, a kick eventfd per queue, a call eventfd
-    # per queue, and the in-flight log if there is one.
+    # Descriptors of CONFIGURE, in this order: guest memory, back ends, a kick eventfd per queue, a call
+    # eventfd per queue, and the in-flight log if there is one.
     from_main: dict[str, Schema] = {
         "CONFIGURE": Record(
             {

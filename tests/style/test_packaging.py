@@ -8,9 +8,11 @@ from __future__ import annotations
 import fcntl
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -44,10 +46,11 @@ def pip(*arguments: str | Path, python: Path = Path(sys.executable)) -> None:
 
 
 def new_environment(where: Path) -> Path:
-    """A fresh virtual environment that has cffi and nothing else; returns its python."""
+    """A fresh virtual environment with what Bulkhead needs and nothing else; returns its python."""
     run(sys.executable, "-m", "venv", "--without-pip", where)
     packages = next(where.glob("lib/python3.*/site-packages"))
-    for name in ("cffi", "pycparser"):
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for name in [*(re.split(r"[^\w-]", needed)[0] for needed in project["dependencies"]), "pycparser"]:
         for file in importlib.metadata.distribution(name).files or []:
             if ".." not in file.parts:
                 (packages / file).parent.mkdir(parents=True, exist_ok=True)

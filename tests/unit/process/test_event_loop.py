@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,7 +68,7 @@ def test_descriptor_that_another_callback_has_closed(loop: EventLoop) -> None:
     pairs = [os.pipe() for _ in range(2)]
     seen: list[str] = []
 
-    def whichever_is_first(mine: int, other: int) -> None:
+    def whichever_is_first(mine: int, other: int, _events: int) -> None:
         seen.append("first")
         for fd in (mine, other):
             loop.unwatch(fd)
@@ -85,7 +86,7 @@ def test_descriptor_that_another_callback_has_closed(loop: EventLoop) -> None:
     watched: list[int] = []
     for (mine, writing), (other, _) in (pairs, pairs[::-1]):
         os.write(writing, b"x")
-        loop.watch(mine, READABLE, lambda _events, mine=mine, other=other: whichever_is_first(mine, other))  # type: ignore[misc]
+        loop.watch(mine, READABLE, partial(whichever_is_first, mine, other))
     loop.run_once(0)
     assert watched, "a number was given out again"
     assert seen == ["first"]
