@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,3 +90,25 @@ def test_the_hosts_reset_while_the_guest_runs(start: StartBareMetal) -> None:
     vm.serial.write(b"q")
     vm.expect_power_off()
     client.close()
+
+
+def test_many_resets_leak_nothing(start: StartBareMetal, repetitions: Callable[[int], int]) -> None:
+    times = repetitions(300)
+    vm = start("reset", append=f"how=keyboard times={times} ask=1")
+    for boot in range(times + 1):
+        vm.next_boot().wait_for("boot")
+        if boot == 5:  # the allocator's pools have their size by then
+            before = _belongings(vm)
+        elif boot == times:
+            descriptors, threads, private_kib = _belongings(vm)
+            assert (descriptors, threads) == before[:2]
+            assert private_kib - before[2] < 1024
+        vm.serial.write(b"!")
+        vm.report.wait_for_seal()
+    vm.expect_silent_end()
+
+
+def _belongings(vm: BareMetalVm) -> tuple[int, int, int]:
+    """Descriptors, threads, and the VMM's own memory."""
+    process = Path(f"/proc/{vm.process.pid}")
+    return len(list((process / "fd").iterdir())), len(list((process / "task").iterdir())), vm.private_kib()

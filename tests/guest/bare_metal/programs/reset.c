@@ -1,6 +1,7 @@
 /*
  * Resets itself how=acpi|keyboard|triple times=N times, counting in memory that the image doesn't touch, then powers
- * off. Each time it says what it found and leaves everything changed that a reset must put back.
+ * off. Each time it says what it found and leaves everything changed that a reset must put back. With ask=1 it waits
+ * for a byte before it goes on.
  */
 #include "../acpi.h"
 #include "../boot_info.h"
@@ -66,6 +67,11 @@ PROGRAM(reset)
     uint64_t boots = counter[0] == (COUNTER_VALID ^ option_number("nonce", 0)) ? counter[1] : 0;
 
     report_number("boot", boots);
+    if (option_number("ask", 0)) {
+        while (!(port_read8(COM1 + UART_LSR) & UART_LSR_DR))
+            relax();
+        port_read8(COM1 + UART_DATA);
+    }
     report_state();
     counter[0] = COUNTER_VALID ^ option_number("nonce", 0);
     counter[1] = boots + 1;
