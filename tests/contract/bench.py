@@ -1,0 +1,159 @@
+"""Runs the real VMM for one observation: with a guest of a few instructions, on this host's /dev/kvm."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.contract import guest_code
+from tests.unit.qmp.raw_client import RawClient
+
+DEADLINE_S = 60.0
+_E820_ENTRIES, _E820_TABLE = 0x1E8, 0x2D0  # Documentation/arch/x86/zero-page.rst
+_RAM = 1
+
+
+class Booted:
+    """What a guest found when it was entered."""
+
+    def __init__(self, output: bytes) -> None:
+        self.zero_page = output[: guest_code.ZERO_PAGE_BYTES]
+        rest = output[guest_code.ZERO_PAGE_BYTES :]
+        self.command_line = rest[: guest_code.COMMAND_LINE_BYTES].split(b"\0")[0].decode()
+        self.initrd = rest[guest_code.COMMAND_LINE_BYTES :]
+
+    @property
+    def memory_bytes(self) -> int:
+        """All RAM in the memory map."""
+        entries = [
+            struct.unpack_from("<QQI", self.zero_page, _E820_TABLE + 20 * index)
+            for index in range(self.zero_page[_E820_ENTRIES])
+        ]
+        return sum(size for _gpa, size, kind in entries if kind == _RAM)
+
+
+class Bench:
+    """Starts VMs in a directory of their own and looks at what becomes of them."""
+
+    def __init__(self, program: str, directory: Path) -> None:
+        self.program = program
+        self.directory = directory
+
+    def guest(self, code: bytes) -> list[str]:
+        """The arguments that boot code."""
+        path = self.directory / f"{hash(code) & 0xFFFF_FFFF:08x}.bin"
+        path.write_bytes(guest_code.image(code))
+        return ["-kernel", str(path)]
+
+    def run(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Runs the VMM to its end."""
+        return subprocess.run(
+            [self.program, *arguments],
+            input=stdin,
+            capture_output=True,
+            check=False,
+            timeout=DEADLINE_S,
+            cwd=self.directory,
+        )
+
+    def booted(self, *arguments: str) -> Booted:
+        """What the guest of these arguments finds at its entry."""
+        ran = self.run(*self.guest(guest_code.REPORT), "-serial", "stdio", *arguments)
+        assert ran.returncode == 0, ran.stderr
+        return Booted(ran.stdout)
+
+    def refusal(self, *arguments: str) -> str:
+        """The one line with which the VMM refuses these arguments."""
+        ran = self.run(*arguments)
+        assert (ran.returncode, ran.stdout) == (1, b""), ran
+        line, newline, rest = ran.stderr.decode().partition("\n")
+        assert (newline, rest) == ("\n", ""), ran.stderr
+        return line
+
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A VMM that runs meanwhile, with its standard streams on pipes."""
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [self.program, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, cwd=self.directory
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    @contextmanager
+    def controlled(
+        self, *arguments: str, code: bytes = guest_code.SPIN
+    ) -> Iterator[tuple[subprocess.Popen[bytes], RawClient]]:
+        """A VMM whose guest doesn't end by itself, and a QMP client of it; ended by quit."""
+        path = str(self.directory / "control")
+        qmp = ["-qmp", f"unix:{path},server,nowait"]
+        with self.running(*self.guest(code), *qmp, *arguments) as process:
+            wait_until(lambda: answers(path) or process.poll() not in (None, 0), "QMP doesn't answer")
+            client = RawClient(path)
+            client.negotiate()
+            try:
+                yield process, client
+            finally:
+                client.send(b'{"execute": "quit"}')
+                while client.receive() is not None:
+                    pass
+                client.socket.close()
+
+    def ask(self, command: str, *arguments: str) -> Any:
+        """What QMP returns for command."""
+        with self.controlled(*arguments) as (_process, client):
+            return client.execute(command)["return"]
+
+
+def answers(path: str) -> bool:
+    """Whether somebody listens at a unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
+def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
+    """Waits for something that no descriptor tells of; fails with otherwise."""
+    expires = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < expires, otherwise
+        time.sleep(0.005)
+
+
+def peer_pid(client: RawClient) -> int:
+    """The process at the other end of a unix socket."""
+    credentials = client.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, _uid, _gid = struct.unpack("3i", credentials)
+    return int(pid)
+
+
+def is_kept_from_core_dumps(pid: int) -> bool:
+    """Whether the guest's memory, in the VMM with this pid, is marked "don't dump" (proc(5), smaps)."""
+    mapping = re.search(
+        r"bulkhead-guest-memory.*?VmFlags:([^\n]*)", Path(f"/proc/{pid}/smaps").read_text(), re.S
+    )
+    assert mapping is not None, "no mapping of the guest's memory"
+    return "dd" in mapping[1].split()
+
+
+def read_until_closed(fd: int) -> bytes:
+    """All that comes from a terminal's other end."""
+    data = b""
+    while True:
+        try:
+            chunk = os.read(fd, 4096)
+        except OSError:  # EIO: the terminal's other end is closed
+            return data
+        if not chunk:
+            return data
+        data += chunk

@@ -1,0 +1,264 @@
+"""Rows about disks, NICs, iothreads, the balloon, random numbers and huge pages: devices still to come."""
+
+from __future__ import annotations
+
+from tests.contract.row import Section, untested, waits
+
+_OF_THE_HOST = "advice about the host's own settings: nothing that Bulkhead does"
+_OF_THE_GUEST = "about the guest's kernel, which isn't Bulkhead's"
+
+DISKS = Section(
+    "Disks",
+    (
+        waits("drive_id: disk ID.", "disks", "-device refers to it; QMP names it"),
+        waits("path_on_host: disk path.", "disks", "the guest reads that file"),
+        waits("serial_num (optional): serial number of the disk.", "disks", "the guest reads it"),
+        waits(
+            "read_only (optional): whether the disk is read-only.", "disks", "the guest's write is refused"
+        ),
+        waits(
+            "direct (optional): whether to open the disk in O_DIRECT mode.",
+            "disks",
+            "the descriptor has O_DIRECT",
+        ),
+        waits("iothread (optional): iothread attribute.", "iothreads", "that thread does the I/O"),
+        waits("throttling.iops-total (optional): disk QoS", "disks", "the rate holds"),
+        waits("if (optional): driver type.", "disks", "none is taken; pflash is refused on a light VM"),
+        waits("The default value is none.", "disks", "a drive without if= is for -device"),
+        waits("The block device is none.", "disks", "if=none is what a block device has"),
+        waits("bus: bus to which the device is to be mounted.", "disks", "refused on an MMIO device"),
+        waits("addr: IDs of the slot and function", "disks", "refused on an MMIO device"),
+        waits(
+            "multifunction (optional): whether to enable PCI multi-function.",
+            "disks",
+            "refused on an MMIO device",
+        ),
+        waits("Disk configuration consists of two steps", "disks", "one of them missing is refused"),
+        waits("-drive id=drive_id,file=path_on_host[,readonly=off][,direct=off]", "disks", "each key"),
+        waits("-device virtio-blk-device,drive=drive_id,id=blkid", "disks", "each key"),
+        waits(
+            "QoS is short for quality of service.", "disks", "two throttled disks don't disturb each other"
+        ),
+        waits("you can configure QoS to limit the disk access rate", "disks", "the rate holds"),
+        waits(
+            "Currently, QoS supports the configuration of disk IOPS.", "disks", "iops-total is the only key"
+        ),
+        waits("The value range of IOPS is [0, 1000000].", "disks", "both bounds; one more is refused"),
+        waits("The value 0 indicates that the IOPS is not limited.", "disks", "0 doesn't limit"),
+        waits("The actual IOPS does not exceed the preset value", "disks", "the rate holds"),
+        waits("Only the average IOPS can be limited.", "disks", "the average is what holds"),
+        waits("Instantaneous burst traffic cannot be limited.", "disks", "a burst isn't held up"),
+        waits("-drive xxx,throttling.iops-total=200", "disks", "200 a second"),
+        waits("throttling.iops-total: I/O delivery speed of the disk", "disks", "the rate holds"),
+        waits("It does not exceed the value of this parameter.", "disks", "the rate holds"),
+    ),
+)
+
+NICS = Section(
+    "NICs",
+    (
+        waits("idv: unique device ID.", "NICs", "-device refers to it; QMP names it"),
+        waits("tap: tap device.", "NICs", "frames go through the tap"),
+        waits("ifname: name of the tap device on the host.", "NICs", "that tap is opened"),
+        waits("mac (optional): MAC address of the VM.", "NICs", "the guest reads it"),
+        waits(
+            "iothread (optional): iothread attribute of the disk.", "iothreads", "that thread does the I/O"
+        ),
+        untested("Before using the network, run the following commands", "a bridge and a tap", _OF_THE_HOST),
+        waits("Configure virtio-net.", "NICs", "frames both ways"),
+        waits("([] indicates an optional parameter.)", "NICs", "the NIC works without them"),
+        waits(
+            "-netdev tap,id=netdevid,ifname=host_dev_name[,vhostfd=2]",
+            "NICs",
+            "vhostfd is checked and unused",
+        ),
+        waits(
+            "-device virtio-net-device,netdev=netdevid,id=netid[,iothread=iothread1,mac=12:34:56:78:9A:BC]",
+            "NICs",
+            "each key",
+        ),
+        waits("Configure vhost-net.", "NICs", "the kernel moves the frames"),
+        waits(
+            "-netdev tap,id=netdevid,ifname=host_dev_name,vhost=on[,vhostfd=2]", "NICs", "vhost_net is in use"
+        ),
+    ),
+)
+
+IOTHREADS = Section(
+    "iothreads",
+    (
+        waits(
+            "threads independent of the main thread are started on the host.", "iothreads", "a thread per id"
+        ),
+        waits(
+            "These independent threads can be used to process I/O requests", "iothreads", "it does the I/O"
+        ),
+        waits(
+            "A maximum of eight iothreads can be configured.", "iothreads", "eight are taken, a ninth refused"
+        ),
+        waits(
+            "The iothread attribute can be configured for disks and NICs.", "iothreads", "others refuse it"
+        ),
+        waits("iothreads occupy CPU resources of the host.", "iothreads", "the thread's CPU time"),
+        untested(
+            "When the I/O pressure is high in a VM",
+            "CPU time by disk speed",
+            "an observation about hosts' disks",
+        ),
+        untested("For example, a common SATA disk", "20% of a CPU", "an observation about hosts' disks"),
+        waits("-object iothread,id=iothread1 -object iothread,id=iothread2", "iothreads", "two threads"),
+        waits("id: identifies an iothread.", "iothreads", "given twice it is refused"),
+        waits("This ID can be set to the iothread attribute", "iothreads", "an unknown one is refused"),
+        waits(
+            "the thread with the specified ID is started on the host", "iothreads", "a thread of that name"
+        ),
+        waits("-device virtio-blk-device xxx,iothread=iothread1", "iothreads", "it does the disk's I/O"),
+        waits("-device virtio-net-device xxx,iothread=iothread2", "iothreads", "it does the NIC's I/O"),
+        waits("iothread: Set this parameter to the iothread ID", "iothreads", "that thread does the I/O"),
+    ),
+)
+
+HUGE_PAGES = Section(
+    "Huge pages",
+    (
+        waits(
+            "StratoVirt supports the configuration of huge pages for VMs.",
+            "huge pages",
+            "memory is on hugetlbfs",
+        ),
+        untested(
+            "Compared with the traditional 4 KB memory page mode", "fewer TLB misses", "a property of CPUs"
+        ),
+        waits(
+            "The directory to which the huge pages are mounted must be an absolute path.",
+            "huge pages",
+            "refused",
+        ),
+        waits(
+            "Memory huge pages can be configured only during startup.", "huge pages", "no QMP command does it"
+        ),
+        waits("Only static huge pages are supported.", "huge pages", "none left: refused"),
+        waits("Configure huge pages on the host before use.", "huge pages", "another file system is refused"),
+        waits(
+            "ensure that the VM memory size is an integer multiple of huge page size.",
+            "huge pages",
+            "refused",
+        ),
+        waits(
+            "If the huge page feature is configured, the balloon feature",
+            "huge pages",
+            "both: the balloon warns",
+        ),
+        untested("Mount the huge page file system to a specified directory.", "a mount", _OF_THE_HOST),
+        untested("$ mount -t hugetlbfs hugetlbfs /path/to/hugepages", "a mount", _OF_THE_HOST),
+        untested("Set the number of static huge pages.", "a sysctl", _OF_THE_HOST),
+        untested("$ sysctl vm.nr_hugepages=num", "a sysctl", _OF_THE_HOST),
+        untested("Query huge page statistics.", "/proc/meminfo", _OF_THE_HOST),
+        untested("$ cat /proc/meminfo | grep Hugepages", "/proc/meminfo", _OF_THE_HOST),
+        untested("To view statistics about huge pages of other sizes", "/sys", _OF_THE_HOST),
+        untested(
+            "Configure the StratoVirt memory specifications and huge pages", "enough pages", _OF_THE_HOST
+        ),
+        waits(
+            "If the huge page resources are insufficient, the VM fails to be started.",
+            "huge pages",
+            "refused",
+        ),
+        waits("-mem-path /page/to/hugepages", "huge pages", "memory is a file there"),
+        waits("Only absolute paths are supported.", "huge pages", "a relative one is refused"),
+        waits("Typical configuration: Set mem-path", "huge pages", "memory is a file there"),
+        waits("The StratoVirt huge page feature is recommended", "huge pages", "memory is a file there"),
+    ),
+)
+
+BALLOON = Section(
+    "Balloon",
+    (
+        waits(
+            "the balloon driver in it occupies or releases memory",
+            "balloon",
+            "the VMM's memory shrinks and grows",
+        ),
+        waits(
+            "ensure that the page size of the guest is the same as that of the host.",
+            "balloon",
+            "x86: always so",
+        ),
+        untested("The balloon feature must be enabled for the guest kernel.", "a driver", _OF_THE_GUEST),
+        untested("When memory elastic scaling is enabled, slight frame freezing", "slowness", _OF_THE_GUEST),
+        waits(
+            "This feature is mutually exclusive with huge page memory.",
+            "balloon",
+            "both: a warning, no effect",
+        ),
+        waits("the number of interrupts is limited.", "virtio-mmio", "11 devices have a line each"),
+        waits(
+            "the total number of balloon devices and other virtio devices cannot exceed 11.",
+            "balloon",
+            "with ten others it is taken, with eleven refused",
+        ),
+        waits(
+            "By default, six block devices, two net devices, and one serial port device are used.",
+            "balloon",
+            "with all of them there is room for it",
+        ),
+        waits("Each VM can be configured with only one balloon device.", "balloon", "a second is refused"),
+        waits("-device virtio-balloon-device,deflate-on-oom=true", "balloon", "the feature is offered"),
+        waits(
+            "The value of deflate-on-oom is of the Boolean type", "balloon", "the feature is offered or not"
+        ),
+        waits(
+            "it automatically releases the memory to the guest", "balloon", "a guest short of memory deflates"
+        ),
+        waits(
+            "If this feature is disabled, the memory is not automatically returned.", "balloon", "it doesn't"
+        ),
+        untested("When running the QMP command to reclaim the VM memory", "enough memory", _OF_THE_GUEST),
+        untested("Otherwise, some operations may time out", "a guest without memory", _OF_THE_GUEST),
+        waits(
+            "the balloon device cannot reclaim the memory occupied by the huge pages.",
+            "balloon",
+            "nothing shrinks",
+        ),
+        waits("If deflate-on-oom is set to false", "balloon", "it doesn't deflate by itself"),
+        untested("As a result, the guest OOM may occur", "the guest's OOM killer", _OF_THE_GUEST),
+    ),
+)
+
+RNG = Section(
+    "Random numbers",
+    (
+        waits(
+            "Virtio RNG is a paravirtualized random number generator",
+            "rng",
+            "/dev/hwrng gives the file's bytes",
+        ),
+        waits("Virtio RNG can be configured as the Virtio MMIO device", "rng", "the guest has it on a slot"),
+        waits(
+            "To configure the Virtio RNG device as a Virtio MMIO device", "rng", "the guest has it on a slot"
+        ),
+        waits("-object rng-random,id=objrng0,filename=/path/to/random_file", "rng", "the file is its source"),
+        waits("-device virtio-rng-device,rng=objrng0,max-bytes=1234,period=1000", "rng", "the rate holds"),
+        waits("filename: path of the character device", "rng", "a character device; another file is refused"),
+        waits("period: period for limiting the read rate", "rng", "in milliseconds"),
+        waits("max-bytes: maximum number of bytes of a random number", "rng", "the rate holds"),
+        waits(
+            "bus: name of the bus to which the Virtio RNG device is mounted.",
+            "rng",
+            "refused on an MMIO device",
+        ),
+        waits("addr: address of the Virtio RNG device.", "rng", "refused on an MMIO device"),
+        waits("If period and max-bytes are not configured", "rng", "no limit; one alone is refused"),
+        waits("the value range of max-bytes/period*1000 is [64, 1000000000].", "rng", "both bounds"),
+        waits("It is recommended that the value be not too small", "rng", "a warning"),
+        waits(
+            "Only the average number of random number characters can be limited", "rng", "the average holds"
+        ),
+        untested("If the guest needs to use the Virtio RNG device", "a driver", _OF_THE_GUEST),
+        untested("check whether the entropy pool is sufficient", "entropy", _OF_THE_HOST),
+        untested("For example, if the character device path is /dev/random", "entropy", _OF_THE_HOST),
+        untested("When the entropy pool is full", "entropy", _OF_THE_HOST),
+        untested("Generally, the value is greater than 1000.", "entropy", _OF_THE_HOST),
+    ),
+)
+SECTIONS = (DISKS, NICS, IOTHREADS, HUGE_PAGES, BALLOON, RNG)
