@@ -11,7 +11,15 @@ from tests.style import house_rules
 from tests.style.source_tree import CHECKOUT, plant, project_files
 
 # "file:function" -> why there is nothing to wait for.
-REVIEWED_SLEEPS: dict[str, str] = {}
+_DAEMON = "tests/unit/process/test_daemon.py"
+REVIEWED_SLEEPS = {
+    # Between two looks at something that can't be waited for, with a deadline or an end that the test sets.
+    f"{_DAEMON}:_becomes_ready": "the daemon has no descriptor of the test's left: files tell it to go on",
+    f"{_DAEMON}:_fails_while_a_child_holds_the_pipe": "as above",
+    f"{_DAEMON}:_wait_for": "a file that such a daemon makes",
+    f"{_DAEMON}:_wait_until_gone": "the daemon isn't the test's child",
+    "tests/unit/process/test_signals.py:test_sigquit_writes_every_threads_stack_to_the_log": "a log file grows",
+}
 
 
 def sleeps(root: Path, files: list[PurePosixPath]) -> Iterator[str]:
