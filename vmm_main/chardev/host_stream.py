@@ -268,11 +268,8 @@ class OutputStream:
             self._on_drop(len(data), f"can't write: {error.strerror}")
             return len(data)
 
-    def _on_writable(self, events: int) -> None:
+    def _on_writable(self, _events: int) -> None:
         self._stop_watching()
-        if events & HANG_UP:
-            # A pty without reader takes no more and never waits: trying again would go round in circles.
-            self.gone = True
         self._on_room()
 
     def _stop_watching(self) -> None:

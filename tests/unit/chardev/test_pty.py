@@ -136,6 +136,9 @@ def test_leaves_in_the_middle_while_the_guest_does_not_read(
     run_until(loop, lambda: not backend.connected)
     settle(loop)
     assert front_end.pending == b""
+    front_end.make_room(2)
+    run_until(loop, lambda: front_end.received == b"ty")
+    assert not backend.connected
     front_end.make_room(1000)
     run_until(loop, lambda: front_end.received == b"typed")
     terminal = open_pty(backend)

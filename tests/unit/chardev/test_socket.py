@@ -189,6 +189,24 @@ def test_client_that_leaves_while_the_guest_does_not_read(
     run_until(loop, lambda: front_end.events == ["connected", "disconnected"])
 
 
+def test_leaves_in_the_middle_while_the_guest_does_not_read(
+    loop: EventLoop, backend: SocketChardev, front_end: NotingFrontEnd, path: str
+) -> None:
+    """Neither side can move, and still the guest's output goes on."""
+    front_end.room = 0
+    client = connect(path)
+    client.sendall(b"unread")
+    run_until(loop, lambda: backend.connected)
+    front_end.send(b"x" * 1_000_000)
+    settle(loop)
+    left = len(front_end.pending)
+    assert left > 0
+    client.close()
+    run_until(loop, lambda: front_end.pending == b"")
+    assert backend.dropped_bytes == left
+    settle(loop)
+
+
 def test_next_client_is_welcome_although_the_guest_does_not_read(
     loop: EventLoop, backend: SocketChardev, front_end: NotingFrontEnd, path: str
 ) -> None:
