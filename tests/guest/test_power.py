@@ -81,3 +81,19 @@ def test_the_power_button_reaches_the_guest(start: StartBareMetal) -> None:
     assert report.numbers("events-left") == [0] * presses, "reading takes them back"
     assert report.number("interrupts") == presses
     client.close()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_press_before_a_reset_is_forgotten(start: StartBareMetal, *, reset: bool) -> None:
+    options = f"selector={GED_EVENT_SELECTOR_PORT} gsi={GED_GSI} presses=0"
+    vm = start("button", "-S", append=options, sockets=1)
+    client = vm.connect()
+    assert client.execute("system_powerdown")["event"] == "POWERDOWN"
+    assert client.receive() == {"return": {}}
+    if reset:
+        assert client.execute("system_reset")["event"] == "RESET"
+        assert client.receive() == {"return": {}}
+    client.send(b'{"execute": "cont"}')
+    report = vm.expect_power_off()
+    assert report.number("events-before") == (0 if reset else GED_EVENT_POWER_BUTTON)
+    client.close()
