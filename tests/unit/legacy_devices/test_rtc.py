@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmm_main.legacy_devices.rtc import Rtc
@@ -207,6 +207,7 @@ _ACCESSES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(_ACCESSES)
 def test_no_guest_can_break_the_clock(accesses: list[tuple[bool, int, int]]) -> None:
     rtc = Rtc(base_is_utc=True)
