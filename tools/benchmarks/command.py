@@ -144,7 +144,9 @@ def _measure(peers: Sequence[Peer], options: argparse.Namespace) -> dict[str, li
     with tempfile.TemporaryDirectory(prefix="bulkhead-bench-") as directory:
         kernel = write_elf_kernel(Path(directory))
         for round_number in range(options.runs + 1):
-            for peer in peers:
+            # Each round begins with another peer: whoever runs after a large VMM finds the caches cold.
+            first = round_number % len(peers)
+            for peer in [*peers[first:], *peers[:first]]:
                 sample = run_once(peer, kernel, options.memory, options.deadline)
                 if round_number > 0:
                     samples[peer.name].append(sample)
