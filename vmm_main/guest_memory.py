@@ -73,6 +73,10 @@ class GuestMemory:
                 return region.offset + gpa - region.gpa
         raise ValueError(f"{length} bytes at guest-physical {gpa:#x} aren't all RAM")
 
+    def is_ram(self, gpa: int, length: int) -> bool:
+        """Whether length bytes at guest-physical address gpa are all RAM, in one piece."""
+        return any(region.gpa <= gpa and gpa + length <= region.gpa + region.size for region in self.regions)
+
     def write(self, gpa: int, data: bytes | bytearray | memoryview) -> None:
         """Copies data to guest-physical address gpa.
 

@@ -53,6 +53,7 @@ class Vcpu:
         *,
         uart: Uart16550 | None,
         uart_port: int,
+        mmio_interrupts: ffi.CData | None,
         on_triple_fault: Callable[[], None],
         on_failure: Callable[[VcpuFailure], None],
     ) -> None:
@@ -69,6 +70,8 @@ class Vcpu:
         if uart is not None:
             self.c.uart = uart.c
             self.c.uart_port = uart_port
+        if mmio_interrupts is not None:
+            self.c.mmio_interrupts = mmio_interrupts
         self._io_bus = io_bus
         self._mmio_bus = mmio_bus
         self._on_triple_fault = on_triple_fault

@@ -1,6 +1,6 @@
 /*
- * The vCPU run loop: stays in C for kicks and for the UART's data and line-status registers, the only hot exits
- * there are (DESIGN section 4); everything else returns to Python.
+ * The vCPU run loop: stays in C for kicks and for the only hot exits there are, the UART's data and line-status
+ * registers and virtio-mmio's two interrupt registers (DESIGN section 4); everything else returns to Python.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -17,6 +17,7 @@
 #include "process_signals.h"
 #include "vcpu_loop_cdef.h"
 #include "../legacy_devices/uart16550_cdef.h"
+#include "../virtio_mmio/mmio_interrupt_cdef.h"
 
 #define UART_PORTS 8
 
@@ -128,6 +129,20 @@ static int uart_exit(struct vcpu *vcpu, struct kvm_run *run)
     return 1;
 }
 
+static int mmio_exit(struct vcpu *vcpu, struct kvm_run *run)
+{
+    return vcpu->mmio_interrupts != NULL && mmio_interrupts_access(vcpu->mmio_interrupts, run->mmio.phys_addr,
+                                                                   run->mmio.len, run->mmio.is_write, run->mmio.data);
+}
+
+/* Whether an exit was answered here. */
+static int hot_exit(struct vcpu *vcpu, struct kvm_run *run)
+{
+    if (run->exit_reason == KVM_EXIT_MMIO)
+        return mmio_exit(vcpu, run);
+    return run->exit_reason == KVM_EXIT_IO && uart_exit(vcpu, run);
+}
+
 static void copy_exit(struct vcpu *vcpu, struct kvm_run *run)
 {
     struct vcpu_exit *exit = &vcpu->exit;
@@ -180,7 +195,7 @@ int vcpu_run(struct vcpu *vcpu)
         }
         if (run->exit_reason == KVM_EXIT_INTR)
             continue;
-        if (run->exit_reason == KVM_EXIT_IO && uart_exit(vcpu, run)) {
+        if (hot_exit(vcpu, run)) {
             vcpu->c_exits++;
             continue;
         }

@@ -13,6 +13,7 @@
 #define VCPU_EXIT_SYSTEM_EVENT 24
 
 struct uart16550;
+struct mmio_interrupts;
 
 /* One exit, copied out of struct kvm_run. data points into kvm_run: a read is answered by writing there. */
 struct vcpu_exit {
@@ -30,6 +31,7 @@ struct vcpu {
     size_t run_size;
     struct uart16550 *uart; /* NULL: no UART */
     uint16_t uart_port;
+    struct mmio_interrupts *mmio_interrupts; /* NULL: no virtio-mmio device */
     uint64_t thread; /* pthread_t of the thread in vcpu_attach_thread() */
     int attached;
     uint64_t c_exits; /* exits answered without Python */
@@ -57,6 +59,11 @@ int kvm_irq_line(int vm_fd, uint32_t gsi, uint32_t level);
 /* Leads GSI n to the I/O APIC's pin n and nowhere else: KVM's default has the lower 16 at two 8259s too, which the
  * guest is told don't exist and so never masks. Returns 0 or -errno. */
 int kvm_route_gsis_to_io_apic(int vm_fd);
+
+/* Makes the eventfd raise and lower a GSI whenever it is signalled, until the VM is closed. Returns 0 or -errno. */
+int kvm_add_irqfd(int vm_fd, int eventfd, uint32_t gsi);
+/* Makes a write of value, length bytes wide, to gpa signal the eventfd instead of ending KVM_RUN. Returns 0 or -errno. */
+int kvm_add_ioeventfd(int vm_fd, int eventfd, uint64_t gpa, uint32_t length, uint64_t value);
 
 /* Maps size bytes of guest memory shared, without reserving swap. Returns NULL with errno set on failure. */
 void *guest_memory_map(int fd, size_t size);

@@ -55,6 +55,23 @@ class KvmVm:
         check(lib.kvm_irq_line(self.fd, gsi, 1), f"can't raise GSI {gsi}")
         check(lib.kvm_irq_line(self.fd, gsi, 0), f"can't lower GSI {gsi}")
 
+    def add_irqfd(self, eventfd: int, gsi: int) -> None:
+        """Raises and lowers an edge-triggered GSI whenever eventfd is signalled, until close().
+
+        Raises:
+            HostError: KVM refuses.
+        """
+        check(lib.kvm_add_irqfd(self.fd, eventfd, gsi), f"can't lead an eventfd to GSI {gsi}")
+
+    def add_ioeventfd(self, eventfd: int, gpa: int, length: int, value: int) -> None:
+        """Signals eventfd whenever the guest writes value, length bytes wide, to gpa; no exit any more.
+
+        Raises:
+            HostError: KVM refuses.
+        """
+        result = lib.kvm_add_ioeventfd(self.fd, eventfd, gpa, length, value)
+        check(result, f"can't lead writes to {gpa:#x} to an eventfd")
+
     def close(self) -> None:
         """Closes the descriptor; the kernel frees the VM once all of its vCPUs are closed too."""
         if self.fd >= 0:

@@ -20,13 +20,14 @@ from vmm_main.machine.microvm import MicroVm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from vmm_main.chardev.backend import ChardevBackend
     from vmm_main.event_loop import EventLoop
     from vmm_main.fd_sets import FdSets
     from vmm_main.kvm.vcpu import VcpuFailure
+    from vmm_main.virtio_mmio.virtio_device import VirtioDevice
     from vmm_main.vm_config import VmConfig
 
 PRELAUNCH = "prelaunch"
@@ -54,9 +55,14 @@ class Machine:
                  "loop", "status")  # fmt: skip
 
     def __init__(
-        self, config: VmConfig, loop: EventLoop, chardevs: dict[str, ChardevBackend], fd_sets: FdSets
+        self,
+        config: VmConfig,
+        loop: EventLoop,
+        chardevs: dict[str, ChardevBackend],
+        fd_sets: FdSets,
+        devices: Sequence[VirtioDevice] = (),
     ) -> None:
-        """Makes the board; power_on() makes the guest.
+        """Makes the board; power_on() makes the guest. devices is as MicroVm takes it.
 
         Raises:
             ConfigurationError: A boot file can't be used.
@@ -76,6 +82,7 @@ class Machine:
             loop,
             None if serial_id is None else chardevs[serial_id],
             fd_sets,
+            devices,
             on_poweroff=self.guest_powers_off,
             on_reset=self.guest_resets,
             on_failure=self.guest_failed,
@@ -199,6 +206,9 @@ class Machine:
     def _reset(self, *, guest: bool, reason: str) -> None:
         was = self.status
         try:
+            # First nobody asks the devices for anything, then they leave the guest's memory alone.
+            self._board.park()
+            self._board.reset_devices()
             self._board.power_off()
             self._board.power_on()
         except BulkheadError as error:

@@ -36,12 +36,14 @@ from vmm_main.machine.io_bus import IoBus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from vmm_main.chardev.backend import ChardevBackend
     from vmm_main.event_loop import EventLoop
     from vmm_main.fd_sets import FdSets
     from vmm_main.kvm.vcpu import VcpuFailure
+    from vmm_main.virtio_mmio.slots import VirtioMmioSlots
+    from vmm_main.virtio_mmio.virtio_device import VirtioDevice
     from vmm_main.vm_config import VmConfig
 
 # A vCPU leaves KVM_RUN within microseconds of its kick; this catches a host that has stopped scheduling it.
@@ -52,7 +54,7 @@ class MicroVm:
     """The board. Methods are for the main thread unless they say otherwise."""
 
     __slots__ = ("_config", "_cpuid", "_images", "_io_bus", "_kvm", "_mmio_bus", "_on_failure", "_on_reset",
-                 "_vm", "memory", "power_registers", "uart", "vcpus")  # fmt: skip
+                 "_slots", "_vm", "memory", "power_registers", "uart", "vcpus")  # fmt: skip
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class MicroVm:
         loop: EventLoop,
         serial: ChardevBackend | None,
         fd_sets: FdSets,
+        devices: Sequence[VirtioDevice],
         *,
         on_poweroff: Callable[[], None],
         on_reset: Callable[[], None],
@@ -67,6 +70,7 @@ class MicroVm:
     ) -> None:
         """Opens /dev/kvm and the boot files and makes memory and devices; power_on() makes the CPUs.
 
+        The virtio devices go to the virtio-mmio slots in their order, and stay the caller's to close.
         on_poweroff, on_reset and on_failure are called on vCPU threads.
 
         Raises:
@@ -105,6 +109,12 @@ class MicroVm:
         if serial is not None:
             self.uart = Uart16550(loop, serial)
             self._io_bus.add(COM1_PORT, COM1_PORTS, self.uart)
+        self._slots: VirtioMmioSlots | None = None
+        if devices:
+            from vmm_main.virtio_mmio.slots import VirtioMmioSlots
+
+            self._slots = VirtioMmioSlots(devices, self._mmio_bus, self.memory.is_ram)
+            self.power_registers.set_slots_present(self._slots.present)
 
     def power_on(self) -> None:
         """Makes the KVM VM and its CPUs and loads the guest; all CPUs are parked afterwards.
@@ -121,6 +131,8 @@ class MicroVm:
         self._vm = KvmVm(self._kvm, self.memory)
         if self.uart is not None:
             self.uart.reset(self._vm.fd, COM1_GSI)
+        if self._slots is not None:
+            self._slots.attach(self._vm)
         self.power_registers.reset()
         for cpu in range(config.cpus):
             vcpu = Vcpu(
@@ -131,6 +143,7 @@ class MicroVm:
                 self._mmio_bus,
                 uart=self.uart,
                 uart_port=COM1_PORT,
+                mmio_interrupts=None if self._slots is None else self._slots.interrupts,
                 on_triple_fault=self._on_reset,
                 on_failure=self._on_failure,
             )
@@ -177,6 +190,15 @@ class MicroVm:
         self._vm.close()
         self._vm = None
 
+    def reset_devices(self) -> None:
+        """Ends what the guest's drivers have begun with virtio devices. All CPUs must be parked.
+
+        Raises:
+            HostError: A device can't be reset.
+        """
+        if self._slots is not None:
+            self._slots.reset_devices()
+
     def close(self) -> None:
         """Frees everything."""
         self.power_off()
@@ -185,6 +207,8 @@ class MicroVm:
         self.memory.close()
         if self.uart is not None:
             self.uart.close()
+        if self._slots is not None:
+            self._slots.close()
 
     def _raise_ged(self) -> None:
         if self._vm is not None:
