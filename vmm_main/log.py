@@ -62,7 +62,9 @@ def open_log_file(path: str) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
         fd = os.open(path, flags, 0o600)
     except OSError as error:
-        raise ConfigurationError(f"-D {path}: can't open the log file: {error.strerror}") from error
+        raise ConfigurationError(
+            f"-D {path}: can't open the log file: {error.strerror}; allowed is one that can be written"
+        ) from error
     _sink.fd = fd
     _sink.minimum_level = INFO
 

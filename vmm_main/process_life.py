@@ -146,7 +146,10 @@ class PidFile:
         except FileExistsError as error:
             raise ConfigurationError(f"-pidfile {path}: the file exists; it must not") from error
         except OSError as error:
-            raise ConfigurationError(f"-pidfile {path}: can't make the file: {error.strerror}") from error
+            raise ConfigurationError(
+                f"-pidfile {path}: can't make the file: {error.strerror}; "
+                "allowed is a file that doesn't exist, in a directory that can be written"
+            ) from error
         status = os.fstat(fd)
         self._identity = (status.st_dev, status.st_ino)
         try:

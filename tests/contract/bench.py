@@ -20,6 +20,13 @@ DEADLINE_S = 60.0
 _E820_ENTRIES, _E820_TABLE = 0x1E8, 0x2D0  # Documentation/arch/x86/zero-page.rst
 _RAM = 1
 
+# An environment variable by which the processes of one start are found.
+MARK = "BULKHEAD_TEST_MARK"
+# Root without these obeys the permissions of files; for others it changes nothing.
+_WITHOUT_PRIVILEGES = (
+    ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--") if os.getuid() == 0 else ()
+)
+
 
 class Booted:
     """What a guest found when it was entered."""
@@ -78,6 +85,42 @@ class Bench:
         assert (newline, rest) == ("\n", ""), ran.stderr
         return line
 
+    def expect_refusal(
+        self,
+        *arguments: str,
+        option: str,
+        value: str,
+        pass_fds: tuple[int, ...] = (),
+        unprivileged: bool = False,
+    ) -> str:
+        """The one line with which the VMM refuses these arguments, naming option, value and what is allowed.
+
+        Whatever was there before is still there, and nothing else: neither file nor process.
+        """
+        before = _listing(self.directory)
+        mark = os.urandom(8).hex()
+        ran = subprocess.run(
+            [*(_WITHOUT_PRIVILEGES if unprivileged else ()), self.program, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=DEADLINE_S,
+            cwd=self.directory,
+            env={MARK: mark},
+            pass_fds=pass_fds,
+        )
+        assert (ran.returncode, ran.stdout) == (1, b""), ran
+        wait_until(lambda: not processes_marked(mark), "a process is left behind")
+        line, newline, rest = ran.stderr.decode().partition("\n")
+        assert (newline, rest) == ("\n", ""), ran.stderr
+        assert line.isprintable()
+        assert line.startswith("bulkhead: ")
+        assert f"{option} " in line, line
+        assert value in line, line
+        assert re.search(r"\ballowed\b|\bmust\b", line, re.I), line
+        assert _listing(self.directory) == before
+        return line
+
     @contextmanager
     def running(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         """A VMM that runs meanwhile, with its standard streams on pipes."""
@@ -114,6 +157,30 @@ class Bench:
         """What QMP returns for command."""
         with self.controlled(*arguments) as (_process, client):
             return client.execute(command)["return"]
+
+
+def processes_marked(mark: str) -> list[int]:
+    """The processes that were started with MARK=mark in their environment, and their children."""
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                environment = (entry / "environ").read_bytes().split(b"\0")
+            except OSError:  # it has ended, or is somebody else's
+                continue
+            if wanted in environment:
+                found.append(int(entry.name))
+    return found
+
+
+def _listing(directory: Path) -> dict[str, tuple[int, int, int, int]]:
+    """What is in a directory and below, with what changes when somebody touches it."""
+    found = {}
+    for path in directory.rglob("*"):
+        status = path.lstat()
+        found[str(path)] = (status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns)
+    return found
 
 
 def answers(path: str) -> bool:

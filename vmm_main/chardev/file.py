@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from vmm_main.fd_sets import FdSets
     from vmm_main.vm_config import ChardevConfig
 
+_ALLOWED = "allowed is a file that doesn't exist, in a directory that can be written"
+
 
 class FileChardev(ChardevBackend):
     """Appends what the guest sends. Nobody is on the other side, so nothing ever comes back.
@@ -22,7 +24,7 @@ class FileChardev(ChardevBackend):
     Behind /dev/fdset may be a pipe to a log daemon, which can be slow or end.
     """
 
-    __slots__ = ("_output",)
+    __slots__ = ("_made", "_output")
 
     def __init__(self, config: ChardevConfig, loop: EventLoop, fd_sets: FdSets) -> None:
         """Makes the file, or takes the descriptor that was handed over for it.
@@ -33,6 +35,7 @@ class FileChardev(ChardevBackend):
         super().__init__(config)
         assert config.path is not None
         named = config.asked_as
+        self._made: tuple[int, int] | None = None  # device and inode of the file, if it was made here
         given = fd_sets.find(config.path, named, write=True)
         if given is not None:
             self._output = self._stream(loop, given)
@@ -46,7 +49,9 @@ class FileChardev(ChardevBackend):
         except FileExistsError as error:
             raise ConfigurationError(f"{named}: the file exists; it must not") from error
         except OSError as error:
-            raise ConfigurationError(f"{named}: can't make the file: {error.strerror}") from error
+            raise ConfigurationError(f"{named}: can't make the file: {error.strerror}; {_ALLOWED}") from error
+        status = os.fstat(fd)
+        self._made = (status.st_dev, status.st_ino)
         self._output = self._stream(loop, fd)
         os.close(fd)
 
@@ -82,5 +87,16 @@ class FileChardev(ChardevBackend):
         return self._output.flush(data, deadline_s)
 
     def close(self) -> None:
-        """Closes the file, which stays."""
+        """Closes the file, which stays; but not if there was never a VM, or the next try would find it."""
         self._output.close()
+        if self._made is not None and self.on_quit is None:
+            self._remove_if_empty()
+
+    def _remove_if_empty(self) -> None:
+        assert self.config.path is not None
+        try:
+            status = os.stat(self.config.path, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if (status.st_dev, status.st_ino) == self._made and status.st_size == 0:
+            os.unlink(self.config.path)

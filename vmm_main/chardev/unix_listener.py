@@ -142,7 +142,10 @@ def listen_at_path(named: str, path: str) -> UnixListener:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        raise ConfigurationError(f"{named}: can't make the socket: {error.strerror}") from error
+        raise ConfigurationError(
+            f"{named}: can't make the socket: {error.strerror}; "
+            "allowed is a path that doesn't exist, in a directory that can be written"
+        ) from error
     except ConfigurationError:
         listening.close()
         raise

@@ -70,8 +70,8 @@ class SocketChardev(ChardevBackend):
         except OSError as error:
             client.close()
             raise ConfigurationError(
-                f"{self.config.asked_as}: can't connect: "
-                f"{error.strerror or error} (with server,nowait Bulkhead makes the socket itself)"
+                f"{self.config.asked_as}: can't connect: {error.strerror or error}; allowed is a socket that "
+                "somebody listens on (with server,nowait Bulkhead makes it itself)"
             ) from error
         self._take_client(client)
 
