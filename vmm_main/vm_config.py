@@ -5,6 +5,12 @@ Plain classes with __slots__: a dataclass costs a third of a millisecond each, a
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from device_procs.device_module import DevicePlan
+
 
 class ChardevConfig:
     """One -chardev, or the back end written directly behind -serial or -monitor.
@@ -53,6 +59,37 @@ class FdSetEntry:
         self.opaque = opaque
 
 
+class DeviceConfig:
+    """One -device.
+
+    Attributes:
+        kind: Of device_procs.device_registry.
+        device_id: As given, or None until one is given out.
+        values: Of the kind's own keys.
+        on_death: "restart", "needs-reset" or "stop".
+        on_restart_limit: "needs-reset" or "stop".
+        plan: What the kind's module makes of the values, once all options are read.
+    """
+
+    __slots__ = ("device_id", "kind", "on_death", "on_restart_limit", "plan", "values")
+
+    def __init__(
+        self,
+        kind: str,
+        device_id: str | None,
+        values: dict[str, Any],
+        *,
+        on_death: str,
+        on_restart_limit: str,
+    ) -> None:
+        self.kind = kind
+        self.device_id = device_id
+        self.values = values
+        self.on_death = on_death
+        self.on_restart_limit = on_restart_limit
+        self.plan: DevicePlan | None = None
+
+
 class VmConfig:
     """One VM as asked for. Sizes in bytes; paths as the user wrote them; None means not asked for."""
 
@@ -61,6 +98,7 @@ class VmConfig:
         "chardevs",
         "cpus",
         "daemonize",
+        "devices",
         "dump_guest_core",
         "fd_sets",
         "initrd_path",
@@ -74,6 +112,7 @@ class VmConfig:
         "no_effect",
         "no_reboot",
         "no_shutdown",
+        "objects",
         "only_print",
         "pidfile_path",
         "qmp_chardev_ids",
@@ -81,6 +120,7 @@ class VmConfig:
         "seccomp_enabled",
         "serial_chardev_id",
         "start_paused",
+        "uid_base",
         "uuid",
         "warnings",
     )
@@ -103,12 +143,18 @@ class VmConfig:
         self.serial_chardev_id: str | None = None
         # One QMP server per -qmp and per -mon with mode=control: the chardev it speaks on.
         self.qmp_chardev_ids: list[str] = []
+        # In the order of the command line, which is that of their slots.
+        self.devices: list[DeviceConfig] = []
+        # -object by id: the values of its keys.
+        self.objects: dict[str, dict[str, Any]] = {}
         self.fd_sets: list[FdSetEntry] = []
         self.start_paused = False
         self.no_reboot = False
         self.no_shutdown = False
         self.rtc_base_is_utc = True
         self.daemonize = False
+        # The first of the uids that device processes run as; None: a block that is leased.
+        self.uid_base: int | None = None
         self.pidfile_path: str | None = None
         self.log_path: str | None = None
         self.log_to_stderr = False

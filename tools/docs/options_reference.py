@@ -58,6 +58,10 @@ def _option(option: Option) -> str:
         lines += ["| Key | Allowed | |", "|---|---|---|"]
         lines += [_key(key, option) for key in option.keys.values()]
         lines.append("")
+    for name, help_text, keys in option.variants.all() if option.variants is not None else ():
+        lines += [f"#### {option.name} {name}", "", help_text, "", "| Key | Allowed | |", "|---|---|---|"]
+        lines += [_key(key, option) for key in keys.values()]
+        lines.append("")
     if option.may_repeat:
         lines += ["May be given several times.", ""]
     return "\n".join(lines)

@@ -20,6 +20,10 @@ def check_combinations(config: VmConfig) -> None:
     if config.pidfile_path is not None and not config.daemonize:
         raise ConfigurationError(f"-pidfile {config.pidfile_path}: allowed only together with -daemonize")
     _check_chardevs(config)
+    if config.devices:
+        from vmm_main.command_line.device_plans import plan_devices
+
+        plan_devices(config)
 
 
 def _check_chardevs(config: VmConfig) -> None:

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from vmm_main.command_line.option_table import Option
+    from vmm_main.command_line.option_table import Key, Option
 
 _KEY_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_."
 
@@ -24,27 +24,50 @@ def read_key_values(option: Option, argument: str) -> dict[str, Any]:
         ValueError: Something in the list is wrong; the message names key, value and what is allowed.
     """
     pairs = _json_pairs(argument) if argument.startswith("{") else _pairs(option, argument)
+    keys = option.keys if option.variants is None else {**option.keys, **_variant_keys(option, pairs)}
     values: dict[str, Any] = {}
     for name, text in pairs:
-        key = option.keys.get(name)
+        key = keys.get(name)
         if key is None:
-            from vmm_main.command_line.error_text import nearest, shorten
-
-            known = ", ".join(option.keys)
-            raise ValueError(f"no key {shorten(name)}{nearest(name, option.keys)}; allowed are {known}")
+            raise ValueError(_unknown(option, keys, name))
         if name in values:
             raise ValueError(f"key {name!r} is given twice; allowed is once")
-        try:
-            values[name] = key.value_type.read(text)
-        except ValueError as error:
-            from vmm_main.command_line.error_text import shorten
-
-            shown = shorten(text)
-            raise ValueError(f"{name}={shown}: {error}; allowed is {key.value_type.allowed}") from error
-    for key in option.keys.values():
+        values[name] = _read_value(key, text)
+    for key in keys.values():
         if key.required and key.name not in values:
             raise ValueError(f"{key.name}= is missing; allowed is {key.value_type.allowed}")
     return values
+
+
+def _read_value(key: Key, text: str | None) -> Any:
+    if text is None:  # a key alone
+        if not isinstance(key.value_type, Boolean):
+            allowed = key.value_type.allowed
+            raise ValueError(f"key {key.name!r} has no value; allowed is {key.name}= with {allowed}")
+        text = "on"
+    try:
+        return key.value_type.read(text)
+    except ValueError as error:
+        from vmm_main.command_line.error_text import shorten
+
+        raise ValueError(
+            f"{key.name}={shorten(text)}: {error}; allowed is {key.value_type.allowed}"
+        ) from error
+
+
+def _variant_keys(option: Option, pairs: list[tuple[str, str | None]]) -> dict[str, Key]:
+    """The keys that the first key's value brings; without one, the list fails for that."""
+    for name, text in pairs:
+        if name == option.first_key and text is not None and option.variants is not None:
+            return option.variants.keys_of(text)
+    return {}
+
+
+def _unknown(option: Option, keys: dict[str, Key], name: str) -> str:
+    from vmm_main.command_line.error_text import nearest, shorten
+
+    reason = option.variants.explain_unknown(name) if option.variants is not None else ""
+    return f"no key {shorten(name)}{reason or nearest(name, keys)}; allowed are {', '.join(keys)}"
 
 
 def split_items(argument: str) -> list[str]:
@@ -56,8 +79,8 @@ def split_items(argument: str) -> list[str]:
     return items
 
 
-def _pairs(option: Option, argument: str) -> list[tuple[str, str]]:
-    pairs = []
+def _pairs(option: Option, argument: str) -> list[tuple[str, str | None]]:
+    pairs: list[tuple[str, str | None]] = []
     for index, item in enumerate(split_items(argument)):
         name, equals, text = item.partition("=")
         # `unix:/a=b` is a value with an equals sign in it; `tpye=x` is a key, though a wrong one.
@@ -68,15 +91,12 @@ def _pairs(option: Option, argument: str) -> list[tuple[str, str]]:
             pairs.append((name, text))
         elif not item:
             raise ValueError("an empty item in the list; allowed is key=value, with commas between")
-        elif item in option.keys and not isinstance(option.keys[item].value_type, Boolean):
-            allowed = option.keys[item].value_type.allowed
-            raise ValueError(f"key {item!r} has no value; allowed is {item}= with {allowed}")
         else:
-            pairs.append((item, "on"))
+            pairs.append((item, None))
     return pairs
 
 
-def _json_pairs(argument: str) -> list[tuple[str, str]]:
+def _json_pairs(argument: str) -> list[tuple[str, str | None]]:
     import json
 
     def keep_all(members: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
@@ -86,7 +106,7 @@ def _json_pairs(argument: str) -> list[tuple[str, str]]:
         members = json.loads(argument, object_pairs_hook=keep_all)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"damaged JSON ({error}); allowed is an object or a list of key=value") from error
-    pairs = []
+    pairs: list[tuple[str, str | None]] = []
     for name, value in members:
         if not isinstance(value, (bool, int, str)):
             from vmm_main.command_line.error_text import shorten

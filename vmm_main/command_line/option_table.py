@@ -31,6 +31,28 @@ class Key:
         self.required = required
 
 
+class Variants:
+    """Further keys of a list that depend on its first key's value, as -device's do on the kind of device."""
+
+    __slots__ = ()
+
+    def keys_of(self, name: str) -> dict[str, Key]:
+        """The further keys of a list that begins with name.
+
+        Raises:
+            ValueError: There is no such variant; the message says which there are.
+        """
+        raise NotImplementedError
+
+    def explain_unknown(self, key: str) -> str:
+        """Why a key that users may expect isn't there, or ""."""
+        raise NotImplementedError
+
+    def all(self) -> list[tuple[str, str, dict[str, Key]]]:
+        """Every variant: its name, what it is, its further keys. For --help and the reference."""
+        raise NotImplementedError
+
+
 class Option:
     """One option.
 
@@ -45,11 +67,12 @@ class Option:
         may_repeat: Whether it may be given more than once.
         optional_value: Whether its value may be missing (it is None then).
         takes_words: Whether its value is all the words up to the next option.
+        variants: Further keys that depend on the first key's value; None for most.
         read_first: Whether it is applied before the others, wherever it stands: its names are taken then.
     """
 
     __slots__ = ("aliases", "apply", "first_key", "help", "keys", "may_repeat", "name", "optional_value",
-                 "read_first", "takes_words", "value_type")  # fmt: skip
+                 "read_first", "takes_words", "value_type", "variants")  # fmt: skip
 
     def __init__(
         self,
@@ -64,6 +87,7 @@ class Option:
         optional_value: bool = False,
         takes_words: bool = False,
         read_first: bool = False,
+        variants: Variants | None = None,
     ) -> None:
         self.name = name
         self.help = help_text
@@ -76,6 +100,7 @@ class Option:
         self.optional_value = optional_value
         self.takes_words = takes_words
         self.read_first = read_first
+        self.variants = variants
 
     @property
     def is_flag(self) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from vmm_main.command_line.option_table import Option, OptionTable
-from vmm_main.command_line.value_types import Path
+from vmm_main.command_line.value_types import Integer, Path
+
+_HIGHEST_UID = (1 << 32) - 1 - 64  # with room for the devices; -1 is no uid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +19,10 @@ def _log_file(config: VmConfig, path: str | None) -> None:
 
 def _pidfile(config: VmConfig, path: str) -> None:
     config.pidfile_path = path
+
+
+def _uid_base(config: VmConfig, uid: int) -> None:
+    config.uid_base = uid
 
 
 def _daemonize(config: VmConfig, _given: bool) -> None:
@@ -58,6 +64,13 @@ TABLE = OptionTable(
         "-daemonize.",
         _pidfile,
         value=Path(),
+    ),
+    Option(
+        "-uid-base",
+        "Runs device processes as this uid and the ones that follow it, one each (only as root). Without it, "
+        "a block of uids is leased that no other VM here has.",
+        _uid_base,
+        value=Integer(1, _HIGHEST_UID),
     ),
     Option(
         "-disable-seccomp",

@@ -36,6 +36,10 @@ def synopsis() -> str:
         for option in table.options:
             lines += _wrapped_usage(usage(option))
             lines += _wrapped(option.help, 6, 6)
+            for name, help_text, keys in option.variants.all() if option.variants is not None else ():
+                items = "".join(_key_usage(key, option) for key in keys.values())
+                lines += [f"  {line}" for line in _wrapped_usage(f"  {option.name} {name}{items}")]
+                lines += _wrapped(help_text, 10, 10)
         parts.append("\n".join(lines) + "\n")
     return "\n".join([*parts, _TAIL.rstrip("\n")])
 

@@ -1,0 +1,1 @@
+"""The lives of device processes: making, watching, restarting, and the end of them."""

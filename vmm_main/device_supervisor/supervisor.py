@@ -1,0 +1,270 @@
+"""All device processes of one VM: their zygote, their start together, stop and cont, their end.
+
+It has an event loop of its own, nested in main's: while main waits for something that devices must do (a start, a
+stop, a reset at reboot), it runs this one alone, and nothing of QMP or of chardevs comes in between.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from ipc.channel import ChannelError
+from vmm_main.device_supervisor.device_state import READY, STOPPED
+from vmm_main.device_supervisor.supervised_device import (
+    QUIESCE_DEADLINE_S,
+    RESET_DEADLINE_S,
+    SupervisedDevice,
+)
+from vmm_main.device_supervisor.zygote_link import ZygoteSupply
+from vmm_main.errors import HostError
+from vmm_main.log import Logger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import _thread
+    from collections.abc import Callable
+    from typing import Any
+
+    from device_procs.device_module import DeviceModule, DevicePlan
+    from vmm_main.device_supervisor.device_process import DeviceProcess
+    from vmm_main.device_supervisor.restart_policy import RestartPolicy
+    from vmm_main.device_supervisor.spawner import Spawner
+    from vmm_main.device_supervisor.uid_lease import UidLease
+    from vmm_main.event_loop import EventLoop
+    from vmm_main.guest_memory import GuestMemory
+
+from vmm_main.device_supervisor.restart_policy import RESTARTS_AT_ONCE
+
+# At the start of the VM a device that dies this often gives up: nobody waits for twenty tries of a hopeless one.
+_START_TRIES = 3
+# At the end of the VM: SIGKILL is quick, and SIGTERM promises an end within a second.
+_END_DEADLINE_S = 0.5
+
+# A device process's own limits (DESIGN §6). Private memory: what Python and its threads' stacks need, with room.
+_DESCRIPTORS = 256
+_DATA_BYTES = 256 << 20
+
+_log = Logger("supervisor")
+
+
+class DeviceSupervisor:
+    """Supervises; all methods are for the main thread."""
+
+    __slots__ = ("_events", "_lease", "_memory_fd", "_pause", "_zygotes", "devices", "is_closing", "loop",
+                 "memory_regions", "restart_limit", "seccomp", "trace", "vm_runs")  # fmt: skip
+
+    def __init__(
+        self,
+        loop: EventLoop,
+        spawner: Spawner,
+        first_zygote: int,
+        lease: UidLease,
+        *,
+        seccomp: bool,
+        trace: Callable[[str], None] | None = None,
+        restart_limit: int = RESTARTS_AT_ONCE,
+    ) -> None:
+        """Takes over spawner, lease and the socket of the zygote that was asked for at main's entry."""
+        self.loop = loop
+        self.trace = trace
+        self.seccomp = seccomp
+        self.restart_limit = restart_limit
+        self.devices: list[SupervisedDevice] = []
+        self.is_closing = False
+        self.vm_runs = False
+        self.memory_regions: list[dict[str, Any]] | None = None
+        self._memory_fd = -1
+        self._lease = lease
+        self._zygotes = ZygoteSupply(loop, spawner, first_zygote, trace)
+        self._events: Callable[[str, dict[str, Any]], None] | None = None
+        self._pause: Callable[[str], None] | None = None
+
+    # The start.
+
+    def add(
+        self,
+        device_id: str,
+        module: DeviceModule,
+        plan: DevicePlan,
+        backends: tuple[int, ...],
+        *,
+        on_death: str,
+        on_restart_limit: str,
+    ) -> None:
+        """Adds a device and has its process made; it waits for configure_all()."""
+        device = SupervisedDevice(
+            self,
+            device_id,
+            module,
+            plan,
+            backends,
+            on_death=on_death,
+            on_restart_limit=on_restart_limit,
+            uid=self._lease.uid_for(len(self.devices)),
+        )
+        self.devices.append(device)
+        device.start()
+
+    def connect(self, emit: Callable[[str, dict[str, Any]], None], pause: Callable[[str], None]) -> None:
+        """Takes where events go, and how the VM is paused (with the reason) when a policy says so."""
+        self._events = emit
+        self._pause = pause
+
+    def configure_all(self, memory: GuestMemory) -> None:
+        """Gives every process the guest's memory and its descriptors."""
+        self._memory_fd = memory.fd
+        self.memory_regions = [
+            {"gpa": region.gpa, "size": region.size, "offset": region.offset, "writable": True}
+            for region in memory.regions
+        ]
+        for device in self.devices:
+            if device.process is not None:
+                device.configure()
+
+    def wait_ready(self) -> None:
+        """Waits until every device is ready for its driver.
+
+        Raises:
+            HostError: One can't be; the text says why.
+        """
+        while True:
+            unready = [device for device in self.devices if device.state != READY]
+            if not unready:
+                return
+            for device in unready:
+                if device.state == STOPPED or device.start_deaths >= _START_TRIES:
+                    raise HostError(
+                        f"-device {device.module.driver},id={device.device_id}: {device.last_cause}"
+                    )
+            self.loop.run_once()
+
+    # Stop, cont, reboot.
+
+    def quiesce(self) -> None:
+        """The CPUs stand: has every device finish what it has begun; a late one is killed."""
+        self.vm_runs = False
+        for device in self.devices:
+            device.begin_quiesce()
+        self._wait(lambda: all(device.is_quiet for device in self.devices), 2 * QUIESCE_DEADLINE_S)
+
+    def resume(self) -> None:
+        """The CPUs are about to run: devices go on, and those that a policy had stopped are made again."""
+        self.vm_runs = True
+        for device in self.devices:
+            device.resume()
+
+    def reset_all(self) -> None:
+        """Takes all rings away, as a reboot does, and waits until nothing works on them.
+
+        Raises:
+            HostError: A process that was killed for that doesn't die.
+        """
+        import _thread
+
+        locks: list[_thread.LockType] = []
+        for device in self.devices:
+            lock = _thread.allocate_lock()
+            lock.acquire()
+            locks.append(lock)
+            device.begin_reset(lock)
+        self._wait(lambda: all(device.is_reset for device in self.devices), 3 * RESET_DEADLINE_S)
+        stuck = [device.device_id for device in self.devices if not device.is_reset]
+        if stuck:
+            raise HostError(f"device {', '.join(stuck)} can't be reset: its process doesn't die")
+
+    def _wait(self, is_done: Callable[[], bool], deadline_s: float) -> None:
+        until_s = time.monotonic() + deadline_s
+        while not is_done() and (left_s := until_s - time.monotonic()) > 0:
+            self.loop.run_once(left_s)
+
+    # What devices need of it.
+
+    def memory(self) -> tuple[int, list[dict[str, Any]]]:
+        """The descriptor of guest memory and its table."""
+        assert self.memory_regions is not None
+        return self._memory_fd, self.memory_regions
+
+    def make_process(self, device: SupervisedDevice, process: DeviceProcess) -> None:
+        """Asks the zygote for a process; its answer goes to process.made()."""
+        fields = {
+            "kind": device.module.kind,
+            "host_uid": device.uid,
+            "host_gid": device.uid,
+            "limits": {"nofile": _DESCRIPTORS, "fsize": 0, "data": _DATA_BYTES},
+            "seccomp": self.seccomp,
+        }
+        try:
+            self._zygotes.current().make_device(fields, process.descriptors, process.made)
+        except (ChannelError, OSError) as error:
+            reason = str(error)
+            self.loop.call_soon(lambda: process.made(None, reason))
+
+    def replace_zygote(self) -> None:
+        """A device died by a fault: the next comes from a zygote with another layout."""
+        try:
+            self._zygotes.replace()
+        except (ChannelError, OSError) as error:
+            _log.error(f"no new zygote: {error}")
+
+    def restart_delay_s(self, device: SupervisedDevice, policy: RestartPolicy, life_s: float) -> float | None:
+        """How long to wait before a restart; None: they are used up."""
+        delay_s = policy.next_delay_s(time.monotonic(), life_s)
+        if delay_s is None:
+            _log.error(
+                f"device {device.device_id}: its restarts are used up; {device.on_restart_limit} follows"
+            )
+        return delay_s
+
+    def emit(self, name: str, data: dict[str, Any]) -> None:
+        """An event for QMP."""
+        if self._events is not None:
+            self._events(name, data)
+
+    def pause_vm(self, reason: str) -> None:
+        """Pauses the VM because of a device."""
+        _log.error(f"the VM is paused: {reason}")
+        if self._pause is not None:
+            self._pause(reason)
+
+    def log_for(self, device_id: str, level: str, text: str) -> None:
+        """Writes what a device process says to the log."""
+        write = {"info": _log.info, "warning": _log.warning, "error": _log.error}[level]
+        write(f"{device_id} says: {ascii(text)[1:-1]}")
+
+    def find(self, device_id: str) -> SupervisedDevice | None:
+        """The device of that id."""
+        return next((device for device in self.devices if device.device_id == device_id), None)
+
+    # The end.
+
+    def close(self) -> None:
+        """Ends all processes and waits for them, a moment; what main leaves behind dies with it anyway."""
+        self.is_closing = True
+        for device in self.devices:
+            device.kill("the VM ends")
+        self._zygotes.close()
+        until_s = time.monotonic() + _END_DEADLINE_S
+        for device in self.devices:
+            if device.process is not None and not device.process.wait_gone(until_s):
+                _log.warning(f"device {device.device_id}: its process doesn't end")
+        for pidfd in self._zygotes.pidfds:
+            import select
+
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.poll(max(0.0, until_s - time.monotonic()) * 1000)
+        self._zygotes.reap()
+        _reap_others()
+        for device in self.devices:
+            device.close()
+        self._lease.close()
+
+
+def _reap_others() -> None:
+    """Takes the statuses of children nobody waits for: the spawner, and what a zygote made before it died."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
