@@ -56,7 +56,7 @@ def test_options_with_one_value(bench: Bench, option: Option) -> None:
 @pytest.mark.parametrize(("option", "key"), KEYS, ids=lambda each: getattr(each, "name", each))
 def test_keys(bench: Bench, option: Option, key: str) -> None:
     value = f"{key}={refused_by(option.keys[key].value_type)}"
-    line = bench.expect_refusal(
+    bench.expect_refusal(
         *bench.guest(SPIN),
         *own_sockets(bench, option),
         option.name,
@@ -64,7 +64,6 @@ def test_keys(bench: Bench, option: Option, key: str) -> None:
         option=option.name,
         value=value[:200],
     )
-    assert option.keys[key].value_type.allowed in line
 
 
 @pytest.mark.parametrize("length", [2048, 65536])

@@ -18,6 +18,7 @@ REVIEWED_SLEEPS = {
     f"{_DAEMON}:_fails_while_a_child_holds_the_pipe": "as above",
     f"{_DAEMON}:_wait_for": "a file that such a daemon makes",
     f"{_DAEMON}:_wait_until_gone": "the daemon isn't the test's child",
+    "tests/contract/bench.py:wait_until": "a socket's listener, a log's line, a daemon's end",
     "tests/unit/process/test_signals.py:test_sigquit_writes_every_threads_stack_to_the_log": "a log grows",
 }
 
