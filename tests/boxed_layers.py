@@ -5,7 +5,7 @@ of its own for all of them, which hands back every report as a line of JSON. Her
 report, as if it had run here. If the box breaks, every test that has no report yet fails with what the box
 said last.
 
-The guest layer, which needs any kind of /dev/kvm, goes the same way where there is none.
+The guest and contract layers, which need any kind of /dev/kvm, go the same way where there is none.
 """
 
 from __future__ import annotations
@@ -45,11 +45,12 @@ def boxed_layers(choice: str, host: HostKind, kvm: Path = Path("/dev/kvm")) -> l
     Args:
         choice: The value of --box.
         host: What this machine's KVM is good for.
-        kvm: The device that the guest layer needs.
+        kvm: The device that the guest and contract layers need.
     """
     if choice == "never" or (choice == "auto" and host.runs_linux):
         return []
-    return [TESTS / "linux"] if os.access(kvm, os.R_OK | os.W_OK) else [TESTS / "linux", TESTS / "guest"]
+    layers = ("linux",) if os.access(kvm, os.R_OK | os.W_OK) else ("linux", "guest", "contract")
+    return [TESTS / layer for layer in layers]
 
 
 def pytest_configure(config: pytest.Config) -> None:

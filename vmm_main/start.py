@@ -90,8 +90,6 @@ def _undo_all(undo: list[Callable[[], None]]) -> None:
 
 
 def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], None]]) -> int:
-    for text in config.warnings:
-        _log.warning(text)
     if config.no_effect:
         _log.info(f"accepted without effect: {', '.join(config.no_effect)}")
     write_stacks_on_sigquit()
@@ -110,6 +108,8 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
     machine = Machine(config, loop, chardevs, fd_sets)
     undo.append(machine.close)
     machine.power_on()
+    for text in config.warnings:  # not before: a start that fails says one line
+        _log.warning(text)
     undo.append(lambda: machine.flush_serial(time.monotonic() + _LAST_OUTPUT_S))
     for backend in chardevs.values():
         backend.on_quit = lambda: machine.quit("host-ui")

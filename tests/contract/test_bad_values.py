@@ -93,3 +93,8 @@ def test_bytes_that_are_no_text(bench: Bench) -> None:
     with bench.running("-kernel", name, "-qmp", "stdio") as process:
         assert process.stdout is not None
         assert b'"QMP"' in process.stdout.readline()
+
+
+def test_a_warning_is_no_second_line(bench: Bench) -> None:
+    """What a VM that runs would warn of isn't said when there will be none."""
+    bench.expect_refusal("-kernel", "/dev/null", "-disable-seccomp", option="-kernel", value="/dev/null")

@@ -106,7 +106,7 @@ def test_broken_box_fails_what_it_did_not_report(project: Path) -> None:
 
 def test_which_layers_run_in_the_box(tmp_path: Path) -> None:
     kvm = tmp_path / "kvm"
-    assert boxed_layers("auto", RUNS_NO_LINUX, kvm) == [TESTS / "linux", TESTS / "guest"]
+    assert boxed_layers("auto", RUNS_NO_LINUX, kvm) == [TESTS / "linux", TESTS / "guest", TESTS / "contract"]
     kvm.touch()
     assert boxed_layers("auto", RUNS_NO_LINUX, kvm) == [TESTS / "linux"]
     assert boxed_layers("auto", RUNS_LINUX, kvm) == []
