@@ -113,6 +113,7 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
     undo.append(lambda: machine.flush_serial(time.monotonic() + _LAST_OUTPUT_S))
     for backend in chardevs.values():
         backend.on_quit = lambda: machine.quit("host-ui")
+        backend.announce()
     signals.on_signal = lambda: machine.quit("host-signal")
     if monitors is not None:
         monitors.start(machine)

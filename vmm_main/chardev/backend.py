@@ -89,6 +89,9 @@ class ChardevBackend:
         """
         raise NotImplementedError
 
+    def announce(self) -> None:
+        """Tells the user where this chardev is, if that wasn't theirs to choose. Once, when there is a VM."""
+
     def close(self) -> None:
         """Closes descriptors, removes the socket file it made, restores the terminal."""
         raise NotImplementedError

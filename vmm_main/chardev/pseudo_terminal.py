@@ -30,7 +30,7 @@ class PtyChardev(ChardevBackend):
     __slots__ = ("_input", "_loop", "_master", "_output", "_timer", "path")
 
     def __init__(self, config: ChardevConfig, loop: EventLoop) -> None:
-        """Makes the pty and says where it is, as QEMU does.
+        """Makes the pty.
 
         Raises:
             HostError: The host has no pty left.
@@ -48,7 +48,10 @@ class PtyChardev(ChardevBackend):
         self.path = os.ttyname(slave)
         _make_raw(slave)
         os.close(slave)  # so that from now on the master shows whether somebody else has it open
-        message = f"char device redirected to {self.path} (label {config.chardev_id})"
+
+    def announce(self) -> None:
+        """Says where the pty is, as QEMU does."""
+        message = f"char device redirected to {self.path} (label {self.config.chardev_id})"
         _log.info(message)
         try:
             os.write(_STDERR, f"bulkhead: {message}\n".encode("utf-8", "backslashreplace"))

@@ -43,8 +43,10 @@ def read_within_deadline(fd: int) -> bytes:
     return os.read(fd, 65536)
 
 
-def test_says_where_it_is(loop: EventLoop, capfd: pytest.CaptureFixture[str]) -> None:
+def test_says_where_it_is_once_it_is_asked(loop: EventLoop, capfd: pytest.CaptureFixture[str]) -> None:
     backend = PtyChardev(ChardevConfig("serial0", "pty"), loop)
+    assert capfd.readouterr().err == ""
+    backend.announce()
     assert capfd.readouterr().err == (f"bulkhead: char device redirected to {backend.path} (label serial0)\n")
     assert backend.describe() == f"disconnected:pty:{backend.path}"
     backend.close()
