@@ -111,6 +111,11 @@ class VirtioMmioSlots:
         """Which slots hold a device, one bit each."""
         return (1 << len(self._devices)) - 1
 
+    @property
+    def interrupt_fds(self) -> list[int]:
+        """Main's own eventfd of each slot."""
+        return [signal.fd for signal in self._signals]
+
     def attach(self, vm: KvmVm) -> None:
         """Registers every device's eventfds with a new KVM VM; they go when it is closed.
 

@@ -22,15 +22,24 @@ if TYPE_CHECKING:
             transport: Set by the transport; who is told of what happens to the device.
         """
 
-        device_id: str
-        virtio_id: int
-        features: int
-        queue_max_sizes: Sequence[int]
-        config_space: bytes
-        writable_config: Sequence[tuple[int, int]]
-        kick_fds: Sequence[int]
-        call_fds: Sequence[int]
         transport: Transport | None
+
+        @property
+        def device_id(self) -> str: ...  # noqa: D102 - the attributes are described above
+        @property
+        def virtio_id(self) -> int: ...  # noqa: D102
+        @property
+        def features(self) -> int: ...  # noqa: D102
+        @property
+        def queue_max_sizes(self) -> Sequence[int]: ...  # noqa: D102
+        @property
+        def config_space(self) -> bytes: ...  # noqa: D102
+        @property
+        def writable_config(self) -> Sequence[tuple[int, int]]: ...  # noqa: D102
+        @property
+        def kick_fds(self) -> Sequence[int]: ...  # noqa: D102
+        @property
+        def call_fds(self) -> Sequence[int]: ...  # noqa: D102
 
         def activate(self, features: int, vrings: list[VringSetup]) -> None:
             """The driver is ready (DRIVER_OK) with these features and queues. On a vCPU's thread."""
