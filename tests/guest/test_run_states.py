@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.guest.conftest import StartBareMetal
+from tests.guest.running_vm import BareMetalVm
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -45,6 +48,47 @@ def test_stop_holds_the_guest_and_cont_lets_it_go_on(start: StartBareMetal, cpus
         assert client.receive() == {"return": {}}
         counted = int(vm.report.wait_for("counter"), 16)
         assert counted > before
+    vm.serial.write(b"q")
+    vm.expect_power_off()
+    client.close()
+
+
+def _clock(vm: BareMetalVm) -> tuple[int, int, int]:
+    """What the guest reads next: its time in ns, its TSC, and whether it was told of a stop."""
+    time_ns, tsc, stopped = (int(vm.report.wait_for(name), 16) for name in ("time", "timestamp", "stopped"))
+    return time_ns, tsc, stopped
+
+
+@pytest.mark.parametrize("cpus", [1, 4])
+def test_the_guests_clock_stands_while_the_guest_does(start: StartBareMetal, cpus: int) -> None:
+    """With 4 CPUs, the 3 that nobody has started have no clock that could be told of the stop."""
+    vm = start("kvmclock", "-smp", str(cpus), sockets=1)
+    client = vm.connect()
+    first_time, first_tsc, told = _clock(vm)
+    assert told == 0
+    for _ in range(2):
+        began = time.monotonic_ns()
+        vm.serial.write(b"?")
+        before_time, before_tsc, told = _clock(vm)
+        assert told == 0
+        assert before_time > first_time
+        tsc_per_ns = (before_tsc - first_tsc) / (before_time - first_time)
+        assert client.execute("stop")["event"] == "STOP"
+        assert client.receive() == {"return": {}}
+        stood_since = time.monotonic_ns()
+        while time.monotonic_ns() < stood_since + 1_500_000_000:
+            assert client.execute("query-status")["return"]["status"] == "paused"
+        stood_ns = time.monotonic_ns() - stood_since
+        assert client.execute("cont")["event"] == "RESUME"
+        assert client.receive() == {"return": {}}
+        vm.serial.write(b"?")
+        after_time, after_tsc, told = _clock(vm)
+        ran_ns = time.monotonic_ns() - began - stood_ns
+        assert told == 1
+        # The guest's time goes on from where it was, by no more than it could have run.
+        assert 0 < after_time - before_time < ran_ns + 1_000_000
+        assert (after_tsc - before_tsc) / tsc_per_ns > 0.9 * stood_ns, "the TSC shows that the stop was a real one"
+        first_time, first_tsc = after_time, after_tsc
     vm.serial.write(b"q")
     vm.expect_power_off()
     client.close()

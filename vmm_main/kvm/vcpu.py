@@ -7,6 +7,7 @@ the gate. Whoever wants it elsewhere says so in `request` and kicks; the thread 
 from __future__ import annotations
 
 import _thread
+import errno
 import sys
 
 from vmm_main.kvm._kvm import ffi, lib
@@ -113,6 +114,16 @@ class Vcpu:
         self.request = RUN
         self._at_gate.acquire()
         self._gate.release()
+
+    def tell_of_pause(self) -> None:
+        """Sets kvmclock's "guest stopped" flag, so that the guest's watchdogs forgive a parked vCPU's pause.
+
+        Raises:
+            HostError: KVM refuses.
+        """
+        result = lib.kvm_ioctl_value(self.fd, lib.KVM_KVMCLOCK_CTRL, 0)
+        if result != -errno.EINVAL:  # this CPU hasn't switched kvmclock on: there is nobody to tell
+            check(result, "KVMCLOCK_CTRL")
 
     def end(self) -> None:
         """Ends a parked thread and waits until it is gone."""

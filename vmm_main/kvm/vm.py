@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class KvmVm:
     """The VM descriptor, with RAM and interrupt controllers in place."""
 
-    __slots__ = ("fd",)
+    __slots__ = ("_held_clock_ns", "fd")
 
     def __init__(self, system: KvmSystem, memory: GuestMemory) -> None:
         """Creates the VM.
@@ -29,6 +29,7 @@ class KvmVm:
             HostError: KVM refuses a step; the text names it.
         """
         self.fd = system.create_vm()
+        self._held_clock_ns: int | None = None
         # Intel hosts without "unrestricted guest" need four pages of the guest's address space.
         identity_map = ffi.new("uint64_t *", KVM_IDENTITY_MAP_GPA)
         check(lib.kvm_ioctl_pointer(self.fd, lib.KVM_SET_IDENTITY_MAP_ADDR, identity_map), "SET_IDENTITY_MAP")
@@ -71,6 +72,30 @@ class KvmVm:
         """
         result = lib.kvm_add_ioeventfd(self.fd, eventfd, gpa, length, value)
         check(result, f"can't lead writes to {gpa:#x} to an eventfd")
+
+    def hold_clock(self) -> None:
+        """Takes note of kvmclock's time, which release_clock() goes on from. All vCPUs must be parked.
+
+        Raises:
+            HostError: KVM refuses.
+        """
+        clock = ffi.new("struct kvm_clock_data *")
+        check(lib.kvm_ioctl_pointer(self.fd, lib.KVM_GET_CLOCK, clock), "GET_CLOCK")
+        self._held_clock_ns = clock.clock
+
+    def release_clock(self) -> bool:
+        """Sets kvmclock back to where it was held. False if it wasn't.
+
+        Raises:
+            HostError: KVM refuses.
+        """
+        if self._held_clock_ns is None:
+            return False
+        clock = ffi.new("struct kvm_clock_data *")
+        clock.clock = self._held_clock_ns
+        check(lib.kvm_ioctl_pointer(self.fd, lib.KVM_SET_CLOCK, clock), "SET_CLOCK")
+        self._held_clock_ns = None
+        return True
 
     def close(self) -> None:
         """Closes the descriptor; the kernel frees the VM once all of its vCPUs are closed too."""

@@ -116,13 +116,14 @@ class Machine:
         self._board.resume()
 
     def stop(self) -> None:
-        """Halts the CPUs where they are. Emits STOP.
+        """Halts the CPUs where they are, and the guest's clock with them. Emits STOP.
 
         Raises:
             MachineStateError: The VM isn't running.
         """
         self._require("stop", _CAN_STOP)
         self._board.park()
+        self._board.hold_clock()
         self.status = PAUSED
         self._emit("STOP", {})
 

@@ -155,10 +155,27 @@ class MicroVm:
             vcpu.start()
 
     def resume(self) -> None:
-        """Lets all CPUs run. All must be parked."""
+        """Lets all CPUs run. All must be parked.
+
+        Raises:
+            HostError: KVM can't set a clock that was held.
+        """
         for vcpu in self.vcpus:
             vcpu.wait_parked(_PARK_DEADLINE_S)
+        if self._vm is not None and self._vm.release_clock():
+            for vcpu in self.vcpus:
+                vcpu.tell_of_pause()
+        for vcpu in self.vcpus:
             vcpu.resume()
+
+    def hold_clock(self) -> None:
+        """Makes the guest's clock stand until resume(). All CPUs must be parked.
+
+        Raises:
+            HostError: KVM can't say what time the guest has.
+        """
+        if self._vm is not None:
+            self._vm.hold_clock()
 
     def ask_to_park(self) -> None:
         """Asks all CPUs to park. Any thread, a vCPU's own included: it parks when its exit is done."""

@@ -1,7 +1,7 @@
 /* What tells the time: the RTC, kvmclock, and the local APIC's TSC-deadline timer. */
 #include "../cpu.h"
 #include "../interrupts.h"
-#include "../memory.h"
+#include "../kvmclock.h"
 #include "../program.h"
 #include "../report.h"
 
@@ -13,7 +13,6 @@
 #define KVM_LEAF 0x40000000
 #define KVM_FEATURE_CLOCKSOURCE2 (1u << 3)
 #define KVM_FEATURE_CLOCKSOURCE_STABLE (1u << 24)
-#define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
 #define VECTOR 0x60
 #define TIMER_TICKS 3
 #define TIMER_DISTANCE 2000000 /* TSC ticks: about a millisecond */
@@ -62,20 +61,11 @@ static void on_timer(void)
 static void report_kvmclock(void)
 {
     uint32_t features = cpuid(KVM_LEAF + 1, 0).eax;
-    struct {
-        volatile uint32_t version, padding;
-        volatile uint64_t tsc_timestamp, system_time;
-        volatile uint32_t tsc_to_system_mul;
-        volatile int8_t tsc_shift;
-        volatile uint8_t flags, padding2[2];
-    } *clock = allocate(4096);
+    const struct kvmclock *clock;
 
     report_number("kvmclock", (features & KVM_FEATURE_CLOCKSOURCE2) != 0);
     report_number("kvmclock-stable", (features & KVM_FEATURE_CLOCKSOURCE_STABLE) != 0);
-    clock->tsc_to_system_mul = 0;
-    msr_write(MSR_KVM_SYSTEM_TIME_NEW, (uint64_t)clock | 1);
-    for (uint32_t i = 0; i < 1000 && clock->tsc_to_system_mul == 0; i++)
-        cpuid(0, 0);
+    clock = kvmclock_begin();
     report_number("kvmclock-multiplier", clock->tsc_to_system_mul);
     report_number("kvmclock-time", clock->system_time);
 }
