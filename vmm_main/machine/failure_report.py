@@ -30,7 +30,8 @@ def describe_failure(failure: VcpuFailure, board: MicroVm) -> str:
             f"CPU {failure.cpu}: an error inside Bulkhead, "
             f"{type(failure.python_error).__name__}: {failure.python_error} (its stack is in the log)"
         )
-    return f"CPU {failure.cpu}: {_what(failure)} at {_where(failure.cpu, board)}; {_advice(failure)}"
+    place, is_astray = _where(failure.cpu, board)
+    return f"CPU {failure.cpu}: {_what(failure)} at {place}; {_advice(failure, is_astray=is_astray)}"
 
 
 def host_kvm_emulates() -> bool:
@@ -54,21 +55,28 @@ def _what(failure: VcpuFailure) -> str:
     return f"KVM stopped the guest (exit reason {failure.reason}, detail {failure.detail:#x})"
 
 
-def _where(cpu: int, board: MicroVm) -> str:
+def _where(cpu: int, board: MicroVm) -> tuple[str, bool]:
+    """Where the CPU stands, in words, and whether that is where the guest has no memory to run."""
     rip, gpa = registers_at_failure(board.vcpus[cpu].fd)
     if gpa is None:
-        return f"RIP {rip:#x} (not mapped)"
-    try:
-        found = board.memory.read(gpa, _INSTRUCTION_BYTES).hex(" ")
-    except ValueError:
-        return f"RIP {rip:#x} (not in RAM)"
-    return f"RIP {rip:#x} (bytes {found})"
+        return f"RIP {rip:#x} (not mapped)", True
+    for length in (_INSTRUCTION_BYTES, 1):  # an instruction may be the last thing in RAM
+        try:
+            return f"RIP {rip:#x} (bytes {board.memory.read(gpa, length).hex(' ')})", False
+        except ValueError:
+            continue
+    return f"RIP {rip:#x} (not in RAM)", True
 
 
-def _advice(failure: VcpuFailure) -> str:
-    if failure.reason == lib.VCPU_EXIT_INTERNAL_ERROR and host_kvm_emulates():
-        return (
-            "this host's KVM works without the CPU's virtualization (KVM_PVM: no vmx or svm in /proc/cpuinfo)"
-            " and can't run a stock kernel: use another host, or tools/kvm_lab, which brings a KVM of its own"
-        )
+def _advice(failure: VcpuFailure, *, is_astray: bool) -> str:
+    if failure.reason == lib.VCPU_EXIT_INTERNAL_ERROR:
+        if is_astray:  # no host could go on: it isn't to blame, whatever its kind
+            return "the guest has jumped to where it has no memory: it is broken, or not made for this
+            machine"
+        if host_kvm_emulates():
+            return (
+                "this host's KVM works without the CPU's virtualization (KVM_PVM: no vmx or svm in "
+                "/proc/cpuinfo) and can't run a stock kernel: use another host, or tools/kvm_lab, which
+                brings " "a KVM of its own"
+            )
     return "the guest may be broken, or this host's KVM too old for it; the host kernel's log may say more"
