@@ -80,6 +80,7 @@ def test_the_images_the_mutations_start_from_are_good() -> None:
         assert load_and_check(kernel, size_bytes=256 * MIB, initrd=b"initrd", append="quiet")
 
 
+@settings(deadline=None)
 @given(kernel=st.binary(min_size=1, max_size=5000), size_bytes=SIZES)
 def test_random_bytes(kernel: bytes, size_bytes: int) -> None:
     load_and_check(kernel, size_bytes=size_bytes)
@@ -105,7 +106,7 @@ def mutated(good: bytes, header_bytes: int) -> st.SearchStrategy[bytes]:
     return st.builds(apply, places, lengths)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(
     kernel=mutated(GOOD_BZIMAGE, 0x270) | mutated(GOOD_PVH, 64 + 3 * 56) | mutated(GOOD_ELF, 64 + 56),
     size_bytes=SIZES,
@@ -116,7 +117,7 @@ def test_mutated_headers(kernel: bytes, size_bytes: int, initrd: bytes) -> None:
     load_and_check(kernel, size_bytes=size_bytes, initrd=initrd)
 
 
-@settings(max_examples=200)
+@settings(deadline=None, max_examples=200)
 @given(
     preferred_gpa=st.integers(0, 0x2000_0000) | st.integers(0, (1 << 64) - 1),
     alignment=st.sampled_from([1, 0x1000, 0x20_0000, 1 << 30]),
@@ -159,7 +160,7 @@ SEGMENTS = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(deadline=None, max_examples=300)
 @given(
     segments=st.lists(SEGMENTS, max_size=4),
     entry_gpa=st.integers(0x10_0000, 0x12_0000),
@@ -169,11 +170,13 @@ def test_every_plausible_elf(segments: list[Segment], entry_gpa: int, size_bytes
     load_and_check(elf(*segments, entry_gpa=entry_gpa), size_bytes=size_bytes)
 
 
+@settings(deadline=None)
 @given(notes=st.binary(max_size=300) | st.binary(max_size=100).map(lambda junk: junk + pvh_note(TEXT)))
 def test_every_note_segment(notes: bytes) -> None:
     load_and_check(elf(Segment(TEXT, PATTERN), Segment(0, notes, kind=PT_NOTE)), size_bytes=256 * MIB)
 
 
+@settings(deadline=None)
 @given(append=st.text(max_size=3000))
 def test_every_command_line(append: str) -> None:
     length = len(append.encode("utf-8", "surrogateescape")) if "\0" not in append else -1
