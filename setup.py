@@ -99,7 +99,10 @@ class BuildLauncher(build_scripts):
 
 if __name__ == "__main__":
     setup(
-        cffi_modules=["vmm_main/kvm/build_kvm.py:ffibuilder"],
+        cffi_modules=[
+            "vmm_main/kvm/build_kvm.py:ffibuilder",
+            "device_procs/data_plane/build_data_plane.py:ffibuilder",
+        ],
         scripts=["vmm_main/launcher.c"],
         cmdclass={
             "build_py": BuildPythonWithCommit,

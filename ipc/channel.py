@@ -82,6 +82,10 @@ class Channel:
         """The descriptor, for polling; -1 once closed."""
         return self._socket.fileno()
 
+    def stop_taking_descriptors(self) -> None:
+        """From now on descriptors that come are dropped by the kernel, and recv is all that is called."""
+        self._takes_descriptors = False
+
     def new_request_id(self) -> int:
         """The number for the next request; never 0."""
         self._next_id = self._next_id % UINT32_MAX + 1
@@ -155,6 +159,10 @@ class Channel:
         if self._trace is not None:
             self._trace(describe(f"from {self.peer}", message))
         return message
+
+    def detach(self) -> int:
+        """Gives the descriptor to the caller; the channel is closed afterwards."""
+        return self._socket.detach()
 
     def close(self) -> None:
         """Closes the socket; closing twice does nothing."""
