@@ -71,12 +71,11 @@ def _where(cpu: int, board: MicroVm) -> tuple[str, bool]:
 def _advice(failure: VcpuFailure, *, is_astray: bool) -> str:
     if failure.reason == lib.VCPU_EXIT_INTERNAL_ERROR:
         if is_astray:  # no host could go on: it isn't to blame, whatever its kind
-            return "the guest has jumped to where it has no memory: it is broken, or not made for this
-            machine"
+            return "the guest has jumped to where it has no memory: is it made for this machine?"
         if host_kvm_emulates():
             return (
                 "this host's KVM works without the CPU's virtualization (KVM_PVM: no vmx or svm in "
-                "/proc/cpuinfo) and can't run a stock kernel: use another host, or tools/kvm_lab, which
-                brings " "a KVM of its own"
+                "/proc/cpuinfo) and can't run a stock kernel: use another host, or tools/kvm_lab, which "
+                "brings a KVM of its own"
             )
     return "the guest may be broken, or this host's KVM too old for it; the host kernel's log may say more"
