@@ -106,11 +106,13 @@ class DeviceModule:
             successor resumes from used.idx. Otherwise there is an in-flight log.
         config_schema: Of DevicePlan.config.
         state_schema: Of its device-state record.
+        writable_config: The fields of its config space that a driver may write: (offset, size) in bytes.
         metrics_schema: Of what it counts.
     """
 
     __slots__ = ("back_end", "completes_in_order", "config_schema", "driver", "help", "keys", "kind",
-                 "metrics_schema", "objects", "plan", "state_schema", "virtio_id")  # fmt: skip
+                 "metrics_schema", "objects", "plan", "state_schema", "virtio_id",
+                 "writable_config")  # fmt: skip
 
     def __init__(
         self,
@@ -127,6 +129,7 @@ class DeviceModule:
         config_schema: Schema,
         state_schema: Schema,
         metrics_schema: Schema,
+        writable_config: tuple[tuple[int, int], ...] = (),
     ) -> None:
         self.kind = kind
         self.driver = driver
@@ -140,3 +143,4 @@ class DeviceModule:
         self.config_schema = config_schema
         self.state_schema = state_schema
         self.metrics_schema = metrics_schema
+        self.writable_config = writable_config

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vmm_main.chardev.backend import ChardevBackend
+    from vmm_main.device_supervisor.spawner import Spawner
     from vmm_main.qmp.listener import QmpMonitors
     from vmm_main.vm_config import VmConfig
 
@@ -93,6 +94,7 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
     if config.no_effect:
         _log.info(f"accepted without effect: {', '.join(config.no_effect)}")
     write_stacks_on_sigquit()
+    spawner = _request_first_zygote(config) if config.devices else None
     loop = EventLoop()
     undo.append(loop.close)
     signals = EndSignals(loop)
@@ -105,7 +107,13 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
     if monitors is not None:
         # Once more, on top: a monitor's last words need its chardev. The first is for one that can't open.
         undo.append(monitors.close)
-    machine = Machine(config, loop, chardevs, fd_sets)
+    supervisor = None
+    if spawner is not None:
+        from vmm_main.device_supervisor.device_start import start_devices
+
+        supervisor = start_devices(config, loop, fd_sets, *spawner)
+        undo.append(supervisor.close)
+    machine = Machine(config, loop, chardevs, fd_sets, supervisor)
     undo.append(machine.close)
     machine.power_on()
     for text in config.warnings:  # not before: a start that fails says one line
@@ -130,6 +138,13 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
     if machine.failure is not None:
         raise HostError(machine.failure)
     return 0
+
+
+def _request_first_zygote(config: VmConfig) -> tuple[Spawner, int]:
+    """Devices' processes warm up while main goes on."""
+    from vmm_main.device_supervisor.device_start import request_first_zygote
+
+    return request_first_zygote(config)
 
 
 def _make_monitors(undo: list[Callable[[], None]]) -> QmpMonitors:

@@ -1,7 +1,7 @@
 """The black box of one device process: a page that the process writes and main reads (black_box_cdef.h).
 
-Main takes nothing in it on trust: a taken-over process can write anything there, at any time. So every field is
-copied once and shown as what it is: a number, or a name from a table.
+Main takes nothing in it on trust: a taken-over process can write anything there, at any time. So every
+field is copied once and shown as what it is: a number, or a name from a table.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ class Death:
 
     Attributes:
         cause: For people: "killed by SIGKILL", "refused system call openat by the worker thread".
-        is_fault: Whether its successor must come from a new zygote (DESIGN §1): everything but a clean exit and an
-            operator's kill.
+        is_fault: Whether its successor must come from a new zygote (DESIGN §1): after everything but a clean
+            exit and an operator's kill.
     """
 
     __slots__ = ("cause", "is_fault")

@@ -1,7 +1,7 @@
 """One incarnation of a device process as main sees it: socket, black box, pidfd, and the deadlines on each.
 
-Everything the process sends is checked before it is acted on; what isn't as it should be ends the process, not
-the VM.
+Everything the process sends is checked before it is acted on; what isn't as it should be ends the process,
+not the VM.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class DeviceProcess:
     """One process, from the request to the zygote to its exit status."""
 
     __slots__ = ("_channel", "_is_dying", "_kill_when_made", "_known_reason", "_listener", "_loop", "_pidfd",
-                 "_requests", "_start_timer", "_reap_timer", "_theirs", "black_box", "certificate", "name", "pid",
-                 "ready_at_s")  # fmt: skip
+                 "_reap_timer", "_requests", "_start_timer", "_theirs", "black_box", "certificate", "name",
+                 "pid", "ready_at_s")  # fmt: skip
 
     def __init__(
         self,
@@ -164,7 +164,7 @@ class DeviceProcess:
             self._kill_when_made = True
 
     def wait_gone(self, until_s: float) -> bool:
-        """Waits for the exit status until until_s (monotonic), without the event loop: at the end of the VM."""
+        """Waits for the exit status until until_s (monotonic), without the event loop: at the VM's end."""
         import select
 
         if self._pidfd < 0:
@@ -208,7 +208,7 @@ class DeviceProcess:
             self._listener.process_said(message)
 
     def _lost(self, reason: str) -> None:
-        """The socket has ended: mostly because the process has. Its status will tell; if it lives on, it is killed."""
+        """The socket has ended, mostly because the process has: its status tells. A survivor is killed."""
         if self._is_dying:
             return
         self._set_dying()

@@ -4,7 +4,8 @@
 
     CONFIGURED --> READY --> RUNNING <--> PAUSED
         |            |          |            |
-        +------------+--- DYING +------------+     killed or dead, not yet reaped: nothing restarts, no reset ends
+        +------------+--- DYING +------------+     killed or dead, not yet reaped: nothing restarts, no
+        reset ends
                             |
                           DEAD --> CONFIGURED      restarted
                             |

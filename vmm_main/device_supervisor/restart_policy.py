@@ -1,13 +1,13 @@
 """How often a device may be restarted, and how soon: a bucket of restarts that fills slowly, and a backoff.
 
-The first restart after a good life is at once (a disk should be back in milliseconds); a process that dies right
-after it became ready is waited for, longer each time.
+The first restart after a good life is at once (a disk should be back in milliseconds); a process that dies
+right after it became ready is waited for, longer each time.
 """
 
 from __future__ import annotations
 
-# A guest that crashes its device on purpose gets this many restarts at once, and one a second: each costs the host
-# a clone and a jail.
+# A guest that crashes its device on purpose gets this many restarts at once, and one a second: each costs
+# the host a clone and a jail.
 RESTARTS_AT_ONCE = 20
 RESTARTS_PER_S = 1.0
 # A life shorter than this counts as a failed one.

@@ -1,8 +1,8 @@
-"""One virtio device for as long as the VM lives: what outlives its processes, and the moves between its states.
+"""One virtio device for as long as the VM lives: what outlives its processes, and its moves between states.
 
 What a replacement gets: the same back ends, guest memory, kick and call eventfds, the features and the config
-space that were cached when the first process became ready, and the driver's rings. Everything here runs on the
-machine's event loop, but activate(), reset() and write_config(), which vCPU threads call.
+space that were cached when the first process became ready, and the driver's rings. Everything here runs on
+the machine's event loop, but activate(), reset() and write_config(), which vCPU threads call.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from vmm_main.log import Logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from device_procs.device_module import DeviceModule, DevicePlan
     from vmm_main.device_supervisor.cause_of_death import Death
     from vmm_main.device_supervisor.supervisor import DeviceSupervisor
     from vmm_main.event_loop import Timer
-    from vmm_main.virtio_mmio.virtio_device import TransportCallbacks, VringSetup
+    from vmm_main.virtio_mmio.virtio_device import Transport, VringSetup
 
-# A reset and a quiesce take microseconds to milliseconds; in the box, where everything is slow, a hundred times that.
+# A reset and a quiesce take microseconds to milliseconds; in the box, where everything is slow, a hundred
+# times that.
 RESET_DEADLINE_S = 5.0
 QUIESCE_DEADLINE_S = 5.0
 
@@ -46,13 +46,14 @@ _log = Logger("supervisor")
 
 
 class SupervisedDevice(ProcessListener):
-    """The device as transports see it (vmm_main.virtio_mmio.virtio_device.VirtioDevice), and its processes' owner."""
+    """The device as transports see it (virtio_mmio.virtio_device.VirtioDevice), and its processes' owner."""
 
     __slots__ = ("_backends", "_features_known", "_operator_restart", "_policy", "_process", "_quiesced",
                  "_restart_timer", "_rings", "_state_record", "_supervisor", "_vocabulary", "_waiting_resets",
                  "call_fds", "config_space", "device_id", "features", "kick_fds", "last_cause", "module",
-                 "on_death", "on_restart_limit", "plan", "queue_max_sizes", "restarts", "since_s", "start_deaths", "state",
-                 "transport", "uid", "virtio_id")  # fmt: skip
+                 "on_death", "on_restart_limit", "plan", "queue_max_sizes", "restarts", "since_s",
+                 "start_deaths", "state",
+                 "transport", "uid", "virtio_id", "writable_config")  # fmt: skip
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class SupervisedDevice(ProcessListener):
         self.on_restart_limit = on_restart_limit
         self.uid = uid
         self.virtio_id = module.virtio_id
+        self.writable_config = module.writable_config
         self.queue_max_sizes = plan.queue_sizes
         # Non-blocking: a guest can't make the worker wait on a counter, nor a worker itself on a full one.
         flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK
@@ -84,7 +86,7 @@ class SupervisedDevice(ProcessListener):
         self.features = 0
         self.config_space = b""
         self._features_known = False
-        self.transport: TransportCallbacks | None = None
+        self.transport: Transport | None = None
         self.state = DEAD
         self.since_s = time.time()
         self.restarts = 0
@@ -109,13 +111,18 @@ class SupervisedDevice(ProcessListener):
     def reset(self) -> bool:
         """Takes the driver's rings away and waits, without the GIL, until nothing works on them any more.
 
+        On the main thread, at a reboot, it runs the supervisor's event loop meanwhile.
+
         Returns:
             False if that can't be had within the deadline; the VM is paused then.
         """
+        if self._supervisor.is_on_its_thread():
+            return self._supervisor.reset_now(self)
         done = _thread.allocate_lock()
         done.acquire()
         self._supervisor.loop.call_soon(lambda: self.begin_reset(done))
-        # begin_reset() has deadlines of its own, for the request and for the kill; this one is for main itself.
+        # begin_reset() has deadlines of its own, for the request and for the kill; this one is for main
+        # itself.
         if done.acquire(timeout=3 * RESET_DEADLINE_S):
             return True
         self._supervisor.loop.call_soon(
@@ -189,9 +196,10 @@ class SupervisedDevice(ProcessListener):
     def resume(self) -> None:
         """The VM runs (again)."""
         if self.state == PAUSED:
+            assert self._rings is not None
             self._move(RUNNING)
-            for index in range(len(self.queue_max_sizes)):
-                self._send("SET_VRING_ENABLE", {"index": index, "enable": True})
+            for vring in self._rings[1]:
+                self._send("SET_VRING_ENABLE", {"index": vring.index, "enable": True})
         elif self.state == STOPPED:
             self._policy = RestartPolicy(time.monotonic(), self._supervisor.restart_limit)
             self.start()
@@ -334,7 +342,7 @@ class SupervisedDevice(ProcessListener):
             self._give_rings(fresh=False)
 
     def _give_rings(self, *, fresh: bool) -> None:
-        """Sends the driver's rings. Fresh ones begin at 0; a successor finds out where its predecessor was."""
+        """Sends the rings. Fresh ones begin at 0; a successor finds out where its predecessor was."""
         assert self._rings is not None
         features, vrings = self._rings
         self._send("SET_FEATURES", {"features": features})

@@ -1,16 +1,19 @@
 """All device processes of one VM: their zygote, their start together, stop and cont, their end.
 
-It has an event loop of its own, nested in main's: while main waits for something that devices must do (a start, a
-stop, a reset at reboot), it runs this one alone, and nothing of QMP or of chardevs comes in between.
+It has an event loop of its own, nested in main's: while main waits for something that devices must do (a
+start, a stop, a reset at reboot), it runs this one alone, and nothing of QMP or of chardevs comes in
+between.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import time
 
 from ipc.channel import ChannelError
 from vmm_main.device_supervisor.device_state import READY, STOPPED
+from vmm_main.device_supervisor.restart_policy import RESTARTS_AT_ONCE
 from vmm_main.device_supervisor.supervised_device import (
     QUIESCE_DEADLINE_S,
     RESET_DEADLINE_S,
@@ -22,7 +25,6 @@ from vmm_main.log import Logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import _thread
     from collections.abc import Callable
     from typing import Any
 
@@ -34,14 +36,15 @@ if TYPE_CHECKING:
     from vmm_main.event_loop import EventLoop
     from vmm_main.guest_memory import GuestMemory
 
-from vmm_main.device_supervisor.restart_policy import RESTARTS_AT_ONCE
 
-# At the start of the VM a device that dies this often gives up: nobody waits for twenty tries of a hopeless one.
+# At the start of the VM a device that dies this often gives up: nobody waits for twenty tries of a hopeless
+# one.
 _START_TRIES = 3
 # At the end of the VM: SIGKILL is quick, and SIGTERM promises an end within a second.
 _END_DEADLINE_S = 0.5
 
-# A device process's own limits (DESIGN §6). Private memory: what Python and its threads' stacks need, with room.
+# A device process's own limits (DESIGN §6). Private memory: what Python and its threads' stacks need, with
+# room.
 _DESCRIPTORS = 256
 _DATA_BYTES = 256 << 20
 
@@ -51,7 +54,8 @@ _log = Logger("supervisor")
 class DeviceSupervisor:
     """Supervises; all methods are for the main thread."""
 
-    __slots__ = ("_events", "_lease", "_memory_fd", "_pause", "_zygotes", "devices", "is_closing", "loop",
+    __slots__ = ("_events", "_lease", "_memory_fd", "_pause", "_thread", "_zygotes", "devices", "is_closing",
+                 "loop",
                  "memory_regions", "restart_limit", "seccomp", "trace", "vm_runs")  # fmt: skip
 
     def __init__(
@@ -75,6 +79,7 @@ class DeviceSupervisor:
         self.vm_runs = False
         self.memory_regions: list[dict[str, Any]] | None = None
         self._memory_fd = -1
+        self._thread = _thread.get_ident()
         self._lease = lease
         self._zygotes = ZygoteSupply(loop, spawner, first_zygote, trace)
         self._events: Callable[[str, dict[str, Any]], None] | None = None
@@ -154,24 +159,21 @@ class DeviceSupervisor:
         for device in self.devices:
             device.resume()
 
-    def reset_all(self) -> None:
-        """Takes all rings away, as a reboot does, and waits until nothing works on them.
+    def reset_now(self, device: SupervisedDevice) -> bool:
+        """Takes a device's rings away, as a reboot does, and waits until nothing works on them.
 
-        Raises:
-            HostError: A process that was killed for that doesn't die.
+        Returns:
+            False: the process that was killed for that doesn't die.
         """
-        import _thread
+        done = _thread.allocate_lock()
+        done.acquire()
+        device.begin_reset(done)
+        self._wait(lambda: device.is_reset, 3 * RESET_DEADLINE_S)
+        return device.is_reset
 
-        locks: list[_thread.LockType] = []
-        for device in self.devices:
-            lock = _thread.allocate_lock()
-            lock.acquire()
-            locks.append(lock)
-            device.begin_reset(lock)
-        self._wait(lambda: all(device.is_reset for device in self.devices), 3 * RESET_DEADLINE_S)
-        stuck = [device.device_id for device in self.devices if not device.is_reset]
-        if stuck:
-            raise HostError(f"device {', '.join(stuck)} can't be reset: its process doesn't die")
+    def is_on_its_thread(self) -> bool:
+        """Whether the caller is the thread that the event loop runs on."""
+        return _thread.get_ident() == self._thread
 
     def _wait(self, is_done: Callable[[], bool], deadline_s: float) -> None:
         until_s = time.monotonic() + deadline_s

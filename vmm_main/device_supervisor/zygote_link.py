@@ -1,4 +1,4 @@
-"""The link to the zygote, which makes device processes on request; and its replacement when it must not go on."""
+"""The link to the zygote, which makes device processes on request; and its replacement by a fresh one."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import errno
+import os
 import sys
 
 from vmm_main.kvm._kvm import ffi, lib
@@ -42,7 +43,7 @@ class Vcpu:
     """A vCPU of one KVM VM, from its making to its close."""
 
     __slots__ = ("_at_gate", "_ended", "_gate", "_io_bus", "_mmio_bus", "_on_failure", "_on_triple_fault",
-                 "c", "cpu", "request", "thread_id")  # fmt: skip
+                 "_parked_event", "c", "cpu", "request", "thread_id")  # fmt: skip
 
     def __init__(
         self,
@@ -55,11 +56,13 @@ class Vcpu:
         uart: Uart16550 | None,
         uart_port: int,
         mmio_interrupts: ffi.CData | None,
+        parked_event: int,
         on_triple_fault: Callable[[], None],
         on_failure: Callable[[VcpuFailure], None],
     ) -> None:
         """Creates the vCPU; its thread is started by start().
 
+        parked_event, if it isn't -1, is an eventfd that is written whenever the thread has parked.
         on_triple_fault and on_failure are called on the vCPU's thread, which parks itself afterwards.
 
         Raises:
@@ -76,6 +79,7 @@ class Vcpu:
         self._io_bus = io_bus
         self._mmio_bus = mmio_bus
         self._on_triple_fault = on_triple_fault
+        self._parked_event = parked_event
         self._on_failure = on_failure
         self.request = PARK
         self.thread_id = 0
@@ -149,6 +153,8 @@ class Vcpu:
         """Parks while the request says so; False to end."""
         if self.request != RUN:
             self._at_gate.release()
+            if self._parked_event >= 0:
+                os.eventfd_write(self._parked_event, 1)
             self._gate.acquire()
         return self.request != END
 

@@ -20,14 +20,14 @@ from vmm_main.machine.microvm import MicroVm
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any
 
     from vmm_main.chardev.backend import ChardevBackend
+    from vmm_main.device_supervisor.supervisor import DeviceSupervisor
     from vmm_main.event_loop import EventLoop
     from vmm_main.fd_sets import FdSets
     from vmm_main.kvm.vcpu import VcpuFailure
-    from vmm_main.virtio_mmio.virtio_device import VirtioDevice
     from vmm_main.vm_config import VmConfig
 
 PRELAUNCH = "prelaunch"
@@ -52,7 +52,7 @@ class Machine:
     """One VM. All methods but guest_*() are for the event loop's thread."""
 
     __slots__ = ("_board", "_guest_request", "_listeners", "chardevs", "config", "exit_status", "failure",
-                 "loop", "status")  # fmt: skip
+                 "loop", "status", "supervisor")  # fmt: skip
 
     def __init__(
         self,
@@ -60,9 +60,9 @@ class Machine:
         loop: EventLoop,
         chardevs: dict[str, ChardevBackend],
         fd_sets: FdSets,
-        devices: Sequence[VirtioDevice] = (),
+        supervisor: DeviceSupervisor | None = None,
     ) -> None:
-        """Makes the board; power_on() makes the guest. devices is as MicroVm takes it.
+        """Makes the board, with the supervisor's devices on it; power_on() makes the guest.
 
         Raises:
             ConfigurationError: A boot file can't be used.
@@ -76,13 +76,17 @@ class Machine:
         self.failure: str | None = None
         self._guest_request: str | None = None
         self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
+        self.supervisor = supervisor
+        if supervisor is not None:
+            supervisor.connect(self._emit, self.stop_because)
         serial_id = config.serial_chardev_id
         self._board = MicroVm(
             config,
             loop,
             None if serial_id is None else chardevs[serial_id],
             fd_sets,
-            devices,
+            devices=() if supervisor is None else supervisor.devices,
+            devices_loop=None if supervisor is None else supervisor.loop,
             on_poweroff=self.guest_powers_off,
             on_reset=self.guest_resets,
             on_failure=self.guest_failed,
@@ -108,12 +112,16 @@ class Machine:
             ConfigurationError: A boot file can't be used.
             HostError: KVM refuses something.
         """
+        if self.supervisor is None:
+            self._board.power_on()
+            return
+        self.supervisor.configure_all(self._board.memory)
         self._board.power_on()
+        self.supervisor.wait_ready()
 
     def start(self) -> None:
         """The guest's first instruction; no event, since nobody can have been told of a stop."""
-        self.status = RUNNING
-        self._board.resume()
+        self._run()
 
     def stop(self) -> None:
         """Halts the CPUs where they are, and the guest's clock with them. Emits STOP.
@@ -122,10 +130,14 @@ class Machine:
             MachineStateError: The VM isn't running.
         """
         self._require("stop", _CAN_STOP)
-        self._board.park()
-        self._board.hold_clock()
-        self.status = PAUSED
+        self._halt()
         self._emit("STOP", {})
+
+    def stop_because(self, reason: str) -> None:
+        """Stops a running VM that can't go on as it is, and tells why. cont tries again."""
+        if self.status == RUNNING:
+            self._halt()
+            self._emit("STOP", {"reason": reason})
 
     def cont(self) -> None:
         """Lets the CPUs run again, or for the first time. Emits RESUME.
@@ -134,8 +146,7 @@ class Machine:
             MachineStateError: The VM is running, or has ended.
         """
         self._require("cont", _CAN_CONT)
-        self.status = RUNNING
-        self._board.resume()
+        self._run()
         self._emit("RESUME", {})
 
     def system_reset(self) -> None:
@@ -192,6 +203,20 @@ class Machine:
             self.loop.call_soon(self._serve_guest_request)
 
     # On the main thread.
+
+    def _run(self) -> None:
+        self.status = RUNNING
+        if self.supervisor is not None:
+            self.supervisor.resume()
+        self._board.resume()
+
+    def _halt(self) -> None:
+        """The CPUs first, then the devices: nobody asks them for anything any more."""
+        self._board.park()
+        self._board.hold_clock()
+        self.status = PAUSED
+        if self.supervisor is not None:
+            self.supervisor.quiesce()
 
     def _serve_guest_request(self) -> None:
         request, self._guest_request = self._guest_request, None

@@ -6,7 +6,11 @@ controllers, so that a reboot begins in the state that a power-on does (docs/dec
 
 from __future__ import annotations
 
+import os
+import time
+
 from vmm_main.errors import HostError
+from vmm_main.event_loop import READABLE
 from vmm_main.guest_boot.acpi.tables import build_acpi_tables
 from vmm_main.guest_boot.loader import BootImages
 from vmm_main.guest_memory import GuestMemory
@@ -53,8 +57,24 @@ _PARK_DEADLINE_S = 60.0
 class MicroVm:
     """The board. Methods are for the main thread unless they say otherwise."""
 
-    __slots__ = ("_config", "_cpuid", "_images", "_io_bus", "_kvm", "_mmio_bus", "_on_failure", "_on_reset",
-                 "_slots", "_vm", "memory", "power_registers", "uart", "vcpus")  # fmt: skip
+    __slots__ = (
+        "_config",
+        "_cpuid",
+        "_devices_loop",
+        "_images",
+        "_io_bus",
+        "_kvm",
+        "_mmio_bus",
+        "_on_failure",
+        "_on_reset",
+        "_parked_event",
+        "_slots",
+        "_vm",
+        "memory",
+        "power_registers",
+        "uart",
+        "vcpus",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -62,15 +82,17 @@ class MicroVm:
         loop: EventLoop,
         serial: ChardevBackend | None,
         fd_sets: FdSets,
-        devices: Sequence[VirtioDevice],
         *,
+        devices: Sequence[VirtioDevice],
+        devices_loop: EventLoop | None,
         on_poweroff: Callable[[], None],
         on_reset: Callable[[], None],
         on_failure: Callable[[VcpuFailure], None],
     ) -> None:
         """Opens /dev/kvm and the boot files and makes memory and devices; power_on() makes the CPUs.
 
-        The virtio devices go to the virtio-mmio slots in their order, and stay the caller's to close.
+        The virtio devices go to the virtio-mmio slots in their order, and stay the caller's to close. A CPU
+        that waits for a device can only park if devices_loop, where the device answers, runs meanwhile.
         on_poweroff, on_reset and on_failure are called on vCPU threads.
 
         Raises:
@@ -95,6 +117,11 @@ class MicroVm:
         self.memory = GuestMemory(config.memory_bytes, include_in_core=config.dump_guest_core)
         self._vm: KvmVm | None = None
         self.vcpus: list[Vcpu] = []
+        self._devices_loop = devices_loop
+        self._parked_event = -1
+        if devices_loop is not None:
+            self._parked_event = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            devices_loop.watch(self._parked_event, READABLE, self._on_parked)
 
         self._io_bus = IoBus()
         self._mmio_bus = IoBus()
@@ -143,6 +170,7 @@ class MicroVm:
                 self._mmio_bus,
                 uart=self.uart,
                 uart_port=COM1_PORT,
+                parked_event=self._parked_event,
                 mmio_interrupts=None if self._slots is None else self._slots.interrupts,
                 on_triple_fault=self._on_reset,
                 on_failure=self._on_failure,
@@ -189,8 +217,11 @@ class MicroVm:
             HostError: One doesn't.
         """
         self.ask_to_park()
+        until_s = time.monotonic() + _PARK_DEADLINE_S
         for vcpu in self.vcpus:
-            if not vcpu.wait_parked(_PARK_DEADLINE_S):
+            while self._devices_loop is not None and not vcpu.wait_parked(0) and time.monotonic() < until_s:
+                self._devices_loop.run_once(_PARK_DEADLINE_S)
+            if not vcpu.wait_parked(max(0.0, until_s - time.monotonic())):
                 raise HostError(f"CPU {vcpu.cpu} didn't stop within {_PARK_DEADLINE_S:.0f} s")
 
     def power_off(self) -> None:
@@ -226,6 +257,12 @@ class MicroVm:
             self.uart.close()
         if self._slots is not None:
             self._slots.close()
+        if self._devices_loop is not None:
+            self._devices_loop.unwatch(self._parked_event)
+            os.close(self._parked_event)
+
+    def _on_parked(self, _events: int) -> None:
+        os.eventfd_read(self._parked_event)
 
     def _raise_ged(self) -> None:
         if self._vm is not None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vmm_main.chardev.backend import ChardevBackend
+    from vmm_main.device_supervisor.supervisor import DeviceSupervisor
     from vmm_main.event_loop import EventLoop
     from vmm_main.vm_config import VmConfig
 
@@ -34,6 +35,10 @@ class MachineInterface(Protocol):
     @property
     def chardevs(self) -> dict[str, ChardevBackend]:
         """The open back ends by id."""
+
+    @property
+    def supervisor(self) -> DeviceSupervisor | None:
+        """Of the device processes, if there are devices."""
 
     def stop(self) -> None:
         """Pauses the vCPUs and emits STOP; a BulkheadError if they don't run."""

@@ -29,6 +29,7 @@ class FakeMachine:
         self.config.name = "fake"
         self.loop = loop
         self.status = "running"
+        self.supervisor = None
         self.chardevs: dict[str, ChardevBackend] = {}
         self.quit_asked = threading.Event()
         self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
@@ -43,6 +44,7 @@ class FakeMachine:
         if self.status == "running":
             raise BulkheadError("The VM is running already")
         self.status = "running"
+        self.supervisor = None
         self.emit("RESUME", {})
 
     def system_reset(self) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from vmm_main.qmp.commands import descriptors, inventory, protocol, vm_state
+from vmm_main.qmp.commands import descriptors, device_processes, inventory, protocol, vm_state
 
-TABLES = (protocol.TABLE, vm_state.TABLE, inventory.TABLE, descriptors.TABLE)
+TABLES = (protocol.TABLE, vm_state.TABLE, inventory.TABLE, device_processes.TABLE, descriptors.TABLE)

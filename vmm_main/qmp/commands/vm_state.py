@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmm_main.qmp.schema import BOOL, Command, Enum, Event, Member, Struct, Table
+from vmm_main.qmp.schema import BOOL, STR, Command, Enum, Event, Member, Struct, Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +112,11 @@ TABLE = Table(
         ),
     ),
     events=(
-        Event("STOP", "The vCPUs were stopped."),
+        Event(
+            "STOP",
+            "The vCPUs were stopped, and the devices with them.",
+            Member("reason", STR, "Why, if it was a device that made it necessary.", optional=True),
+        ),
         Event("RESUME", "The vCPUs run on."),
         Event("POWERDOWN", "The power button was pressed by system_powerdown."),
         Event("RESET", "The VM was reset.", *_by_whom()),
