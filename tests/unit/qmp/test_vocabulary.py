@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vmm_main.qmp.commands import TABLES, protocol
+from vmm_main.qmp.commands import TABLES, protocol, vm_state
 from vmm_main.qmp.introspection import schema_info
 from vmm_main.qmp.qmp_error import QmpError
 from vmm_main.qmp.schema import (

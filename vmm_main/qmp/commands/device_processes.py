@@ -151,8 +151,8 @@ TABLE = Table(
         ),
         Command(
             "device_process_restart",
-            "Replaces a device's process: the old one is killed, and a new one goes on where it was. It doesn't "
-            "count as a fault. DEVICE_PROCESS_RESTARTED tells when it is done.",
+            "Replaces a device's process: the old one is killed, and a new one goes on where it was. It "
+            "doesn't count as a fault. DEVICE_PROCESS_RESTARTED tells when it is done.",
             _device_process_restart,
             Member("id", STR, "The device's id."),
         ),
