@@ -184,7 +184,6 @@ def decode(packet: bytes, incoming: dict[str, Schema]) -> Message:
             strict_map_key=True,
             use_list=True,
             max_ext_len=0,
-            max_buffer_size=PACKET_MAX_BYTES,
         )
     except (ValueError, msgpack.UnpackException) as error:
         raise SchemaError(f"a packet that isn't msgpack ({type(error).__name__})") from error

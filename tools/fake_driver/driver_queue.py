@@ -1,0 +1,146 @@
+"""One queue of the fake driver: rings at fixed places in guest memory, and buffers behind them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+
+from tools.fake_driver.extension import ffi, lib
+from tools.fake_driver.guest_ram import GuestRam
+
+DESC_F_NEXT = 1
+DESC_F_WRITE = 2
+DESC_F_INDIRECT = 4
+_DESCRIPTOR = struct.Struct("<QIHH")
+_PAGE = 4096
+
+
+class DriverError(Exception):
+    """The device doesn't do what the driver may expect."""
+
+
+class DriverQueue:
+    """The driver's side of a virtqueue, with the eventfds that stand for notifications.
+
+    Attributes:
+        num: Its size.
+        desc_gpa: Of the descriptor table.
+        avail_gpa: Of the available ring.
+        used_gpa: Of the used ring.
+        buffers_gpa: Of the memory that its buffers may lie in, up to the next queue's rings.
+    """
+
+    STRIDE = 1 << 20  # of guest memory, for each queue
+
+    def __init__(self, ram: GuestRam, index: int, num: int, kick_fd: int, call_fd: int, event_idx: bool) -> None:
+        """Lays the rings of queue `index` out in ram; the descriptors stay the caller's."""
+        self.num = num
+        self._ram = ram
+        base = ram.gpa + index * self.STRIDE
+        self.desc_gpa = base
+        self.avail_gpa = base + num * _DESCRIPTOR.size
+        self.used_gpa = (self.avail_gpa + 6 + 2 * num + 3) & ~3
+        end = self.used_gpa + 6 + 8 * num
+        self.buffers_gpa = (end + _PAGE - 1) & ~(_PAGE - 1)
+        self._c = ffi.new("struct fake_queue *")
+        lib.fake_queue_init(
+            self._c,
+            ffi.cast("uint8_t *", ram.address_of_gpa_zero()),
+            num,
+            self.desc_gpa,
+            self.avail_gpa,
+            self.used_gpa,
+            event_idx,
+            kick_fd,
+            call_fd,
+        )
+
+    @property
+    def kicks(self) -> int:
+        """How often the device was kicked."""
+        return int(self._c.kicks)
+
+    @property
+    def used_idx(self) -> int:
+        """What the used ring's index is now."""
+        return int.from_bytes(self._ram.read(self.used_gpa + 2, 2), "little")
+
+    @property
+    def avail_idx(self) -> int:
+        """What the available ring's index is now."""
+        return int.from_bytes(self._ram.read(self.avail_gpa + 2, 2), "little")
+
+    def set_descriptor(self, index: int, gpa: int, length: int, flags: int = 0, next_index: int = 0) -> None:
+        """Writes one entry of the descriptor table."""
+        lib.fake_queue_set_descriptor(self._c, index, gpa, length, flags, next_index)
+
+    def fill(self, length: int, *, writable: bool = True) -> None:
+        """Makes every descriptor a buffer of its own."""
+        lib.fake_queue_fill(self._c, self.buffers_gpa, length, writable)
+
+    def offer(self, *heads: int) -> None:
+        """Makes chains available, and kicks if the device wants it."""
+        for head in heads:
+            lib.fake_queue_offer(self._c, head)
+        lib.fake_queue_publish(self._c)
+        self.kick()
+
+    def kick(self) -> None:
+        """Kicks if the device wants it."""
+        result = lib.fake_queue_kick(self._c)
+        if result < 0:
+            raise OSError(-result, f"the kick: {os.strerror(-result)}")
+
+    def take(self) -> tuple[int, int] | None:
+        """A completed chain's head and the bytes written, or None.
+
+        Raises:
+            DriverError: It wasn't with the device.
+        """
+        written = ffi.new("uint32_t *")
+        head = lib.fake_queue_take(self._c, written)
+        if head >= 0:
+            return head, int(written[0])
+        if head != -errno.EAGAIN:
+            raise DriverError("the device completed a chain that it didn't have")
+        return None
+
+    def wait(self, timeout_s: float) -> tuple[int, int]:
+        """The next completed chain's head and the bytes written.
+
+        Raises:
+            TimeoutError: There was no call in time.
+            DriverError: It wasn't with the device.
+        """
+        while (taken := self.take()) is None:
+            result = lib.fake_queue_wait(self._c, int(timeout_s * 1000))
+            if result < 0:
+                raise TimeoutError(f"no call within {timeout_s:g} s ({os.strerror(-result)})")
+        return taken
+
+    def run(self, requests: int, depth: int, timeout_s: float) -> int:
+        """Completes requests of one descriptor each, `depth` at a time; returns the bytes written.
+
+        Raises:
+            TimeoutError: The device was silent for timeout_s.
+            DriverError: A chain came back that the device didn't have.
+        """
+        result = int(lib.fake_queue_run(self._c, requests, depth, int(timeout_s * 1000)))
+        if result >= 0:
+            return result
+        if result == -errno.EPROTO:
+            raise DriverError("the device completed a chain that it didn't have")
+        raise TimeoutError(f"{requests} requests aren't done: {os.strerror(-result)}")
+
+    def doorbells(self, count: int) -> list[int]:
+        """The time of so many requests, one after the other, from kick to call, in ns.
+
+        Raises:
+            OSError: It doesn't work.
+        """
+        samples = ffi.new("uint64_t[]", count)
+        result = lib.fake_queue_doorbell(self._c, samples, count)
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        return list(samples)
