@@ -30,17 +30,21 @@ static inline struct kvmclock *kvmclock_begin(void)
     return clock;
 }
 
+static inline uint64_t kvmclock_nanoseconds(const struct kvmclock *clock, uint64_t ticks)
+{
+    ticks = clock->tsc_shift < 0 ? ticks >> -clock->tsc_shift : ticks << clock->tsc_shift;
+    return (uint64_t)((unsigned __int128)ticks * clock->tsc_to_system_mul >> 32);
+}
+
 /* Nanoseconds of the guest's time, now. */
 static inline uint64_t kvmclock_read(const struct kvmclock *clock)
 {
-    uint64_t delta, time;
+    uint64_t time;
     uint32_t version;
 
     do {
         version = clock->version & ~1u;
-        delta = timestamp() - clock->tsc_timestamp;
-        delta = clock->tsc_shift < 0 ? delta >> -clock->tsc_shift : delta << clock->tsc_shift;
-        time = clock->system_time + (uint64_t)((unsigned __int128)delta * clock->tsc_to_system_mul >> 32);
+        time = clock->system_time + kvmclock_nanoseconds(clock, timestamp() - clock->tsc_timestamp);
     } while (version != clock->version);
     return time;
 }

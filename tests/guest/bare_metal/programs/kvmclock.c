@@ -14,7 +14,7 @@ PROGRAM(kvmclock)
         flags = clock->flags;
         clock->flags = flags & (uint8_t)~KVMCLOCK_GUEST_STOPPED; /* ours to clear, as Linux does */
         report_number("time", kvmclock_read(clock));
-        report_number("timestamp", timestamp());
+        report_number("tsc-time", kvmclock_nanoseconds(clock, timestamp())); /* which nobody holds */
         report_number("stopped", (flags & KVMCLOCK_GUEST_STOPPED) != 0); /* the last word: a stop may follow */
         while (!(port_read8(COM1 + UART_LSR) & UART_LSR_DR))
             relax();
