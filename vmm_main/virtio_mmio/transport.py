@@ -204,7 +204,10 @@ class VirtioMmioTransport:
                 if entered & FEATURES_OK and not self._features_are_acceptable():
                     # §2.2.2: "it MUST fail to set the FEATURES_OK device status bit when the driver writes
                     # it."
-                    _log.warning_once(f"{self._device.device_id}: the driver accepts features not offered")
+                    _log.warning_once(
+                        f"{self._device.device_id}: the driver's choice of features is refused: some aren't "
+                        "offered, or VIRTIO_F_VERSION_1 is missing"
+                    )
                     return
                 self._status = status
                 if not entered & DRIVER_OK:
