@@ -1,4 +1,4 @@
-"""main's side of one device process, without main: control socket, descriptors, black box, fake driver's queues."""
+"""main's side of one device process, without main: control socket, descriptors, black box, queues."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class DeviceRig:
         for index, size in enumerate(sizes):
             self.kick_fds.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
             self.call_fds.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
-            kick_fd, call_fd = self.kick_fds[-1], self.call_fds[-1]
-            self.queues.append(DriverQueue(self.ram, index, size, kick_fd, call_fd, event_idx))
+            eventfds = (self.kick_fds[-1], self.call_fds[-1])
+            self.queues.append(DriverQueue(self.ram, index, size, eventfds, event_idx=event_idx))
 
     def configure(self, config: dict[str, Any], backends: tuple[int, ...], **changes: Any) -> None:
         fields = {

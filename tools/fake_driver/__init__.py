@@ -1,1 +1,1 @@
-"""A virtio driver without a guest, for tests of devices and for measuring them: rings in memory, hot loop in C."""
+"""A virtio driver without a guest, for testing and measuring devices: rings in memory, hot loop in C."""

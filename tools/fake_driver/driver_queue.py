@@ -33,8 +33,18 @@ class DriverQueue:
 
     STRIDE = 1 << 20  # of guest memory, for each queue
 
-    def __init__(self, ram: GuestRam, index: int, num: int, kick_fd: int, call_fd: int, event_idx: bool) -> None:
-        """Lays the rings of queue `index` out in ram; the descriptors stay the caller's."""
+    def __init__(
+        self, ram: GuestRam, index: int, num: int, eventfds: tuple[int, int], *, event_idx: bool
+    ) -> None:
+        """Lays the rings of queue `index` out in ram.
+
+        Args:
+            ram: Guest memory.
+            index: Of the queue.
+            num: Its size.
+            eventfds: For kicks and for calls; they stay the caller's.
+            event_idx: Whether VIRTIO_F_EVENT_IDX is negotiated.
+        """
         self.num = num
         self._ram = ram
         base = ram.gpa + index * self.STRIDE
@@ -52,8 +62,7 @@ class DriverQueue:
             self.avail_gpa,
             self.used_gpa,
             event_idx,
-            kick_fd,
-            call_fd,
+            *eventfds,
         )
 
     @property

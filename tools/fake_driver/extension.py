@@ -1,7 +1,7 @@
 """Compiles fake_queue.c once per content, and imports it.
 
-It isn't part of what is installed, so it isn't in setup.py; a C compiler is there wherever Bulkhead was built from
-its checkout.
+It isn't part of what is installed, so it isn't in setup.py; a C compiler is there wherever Bulkhead was built
+from its checkout.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _make(directory: Path) -> None:
 
 
 def _load() -> ModuleType:
-    parts = [HEADER, SOURCE, *C_FLAGS, importlib.util.MAGIC_NUMBER]
+    parts: list[str | bytes | Path] = [HEADER, SOURCE, *C_FLAGS, importlib.util.MAGIC_NUMBER]
     (library,) = cached("fake-driver", parts, _make).glob(f"{NAME}*.so")
     spec = importlib.util.spec_from_file_location(NAME, library)
     if spec is None or spec.loader is None:
