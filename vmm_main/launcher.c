@@ -5,7 +5,12 @@
  *
  * Everything is found from where this program really lies (symlinks resolved), never from PATH or argv[0],
  * and for the one Python that the extension beside it was built for (PYTHON_NAME, as in python3.11).
+ *
+ * Started by main under the name SPAWNER_NAME, it is the spawner instead (device_procs/zygote/spawner.c): a program
+ * this small is up in a fraction of a millisecond, and a fork of main would keep main's memory alive.
  */
+#include "device_procs/zygote/spawner.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -76,12 +81,15 @@ int main(int argc, char **argv)
 {
     static char options[][3] = {"-I", "-S", "-E", "-X"};
     char prefix[PATH_MAX], python[PATH_MAX], code[PATH_MAX], packages[PATH_MAX];
-    char path[3 * PATH_MAX], program[2 * PATH_MAX];
+    char path[3 * PATH_MAX], program[2 * PATH_MAX], launcher[2 * PATH_MAX];
 
+    if (argc > 0 && strcmp(argv[0], SPAWNER_NAME) == 0)
+        return spawner_main(argv);
     ssize_t length = readlink("/proc/self/exe", prefix, sizeof(prefix) - 1);
     if (length < 0)
         return fail("can't read /proc/self/exe", strerror(errno));
     prefix[length] = '\0';
+    snprintf(launcher, sizeof(launcher), "bulkhead_launcher=%s", prefix);
     for (int i = 0; i < 2; i++) { /* <prefix>/bin/bulkhead -> <prefix> */
         char *slash = strrchr(prefix, '/');
         if (slash == NULL)
@@ -104,7 +112,7 @@ int main(int argc, char **argv)
     snprintf(path, sizeof(path), "bulkhead_path=%s:%s", code, packages);
     snprintf(program, sizeof(program), "%s/vmm_main/__main__.py", code);
 
-    char **arguments = calloc((size_t)argc + 8, sizeof(*arguments));
+    char **arguments = calloc((size_t)argc + 10, sizeof(*arguments));
     if (arguments == NULL)
         return fail("can't start", strerror(errno));
     size_t n = 0;
@@ -112,6 +120,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_SIZE(options); i++)
         arguments[n++] = options[i];
     arguments[n++] = path;
+    arguments[n++] = options[3];
+    arguments[n++] = launcher;
     arguments[n++] = program;
     for (int i = 1; i < argc; i++)
         arguments[n++] = argv[i];

@@ -1,0 +1,167 @@
+#include <stdint.h>
+
+#include "device_procs/sandbox/capabilities_cdef.h"
+#include "device_procs/sandbox/jail_cdef.h"
+#include "device_procs/sandbox/landlock_cdef.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SPARE_FD 10 /* above all that have their place */
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+static int result_of(long result)
+{
+    return result < 0 ? -errno : 0;
+}
+
+static int new_session(struct jail *jail)
+{
+    (void)jail;
+    return result_of(setsid());
+}
+
+/* Puts each named descriptor in its place and closes all others. */
+static int close_descriptors(struct jail *jail)
+{
+    int control = fcntl(jail->control_fd, F_DUPFD_CLOEXEC, SPARE_FD);
+    int maps = fcntl(jail->maps_fd, F_DUPFD_CLOEXEC, SPARE_FD);
+    int proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    if (control < 0 || maps < 0 || proc < 0 || dup3(proc, SPARE_FD + 2, O_CLOEXEC) < 0 ||
+        dup3(control, JAIL_CONTROL_FD, O_CLOEXEC) < 0 || dup3(SPARE_FD + 2, JAIL_PROC_FD, O_CLOEXEC) < 0 ||
+        dup3(maps, JAIL_PROC_FD + 1, O_CLOEXEC) < 0)
+        return -errno;
+    jail->control_fd = JAIL_CONTROL_FD;
+    jail->maps_fd = JAIL_PROC_FD + 1;
+    return result_of(close_range(JAIL_PROC_FD + 2, ~0U, 0));
+}
+
+/*
+ * An empty, read-only file system for a root; the host's is let go of. It is mounted on /proc, which every host has.
+ * Nothing of this reaches the host: the mount namespace of another user namespace gets the host's mounts as slaves.
+ */
+static int empty_root(struct jail *jail)
+{
+    const unsigned long flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+    (void)jail;
+    if (mount("bulkhead-empty", "/proc", "tmpfs", flags, "size=4k,nr_inodes=1,mode=0555") < 0 || chdir("/proc") < 0)
+        return -errno;
+    /* The old root ends up on top of the new one (pivot_root(2)), and goes from there. */
+    if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
+        return -errno;
+    return result_of(chdir("/"));
+}
+
+static int limit(__rlimit_resource_t resource, uint64_t value)
+{
+    struct rlimit both = {.rlim_cur = value, .rlim_max = value}, now;
+
+    /* A host's lower limit stands: raising it is for who has the privilege. */
+    if (getrlimit(resource, &now) < 0)
+        return -errno;
+    if (both.rlim_max > now.rlim_max)
+        both.rlim_cur = both.rlim_max = now.rlim_max;
+    return result_of(setrlimit(resource, &both));
+}
+
+static int set_limits(struct jail *jail)
+{
+    int error = limit(RLIMIT_CORE, 0);
+
+    if (error == 0)
+        error = limit(RLIMIT_NOFILE, jail->limit_nofile);
+    if (error == 0)
+        error = limit(RLIMIT_FSIZE, jail->limit_fsize);
+    return error == 0 ? limit(RLIMIT_DATA, jail->limit_data) : error;
+}
+
+static int await_maps(struct jail *jail)
+{
+    char byte;
+    ssize_t length;
+
+    do
+        length = read(jail->maps_fd, &byte, sizeof(byte));
+    while (length < 0 && errno == EINTR);
+    if (length == 0)
+        return -ECANCELED;
+    return length < 0 ? -errno : result_of(close(jail->maps_fd));
+}
+
+/* Root of its own user namespace, which is the device's own uid outside. The raw calls: one thread, no libc's lists. */
+static int become_own_uid(struct jail *jail)
+{
+    if (!jail->keeps_groups && syscall(SYS_setgroups, 0, NULL) < 0)
+        return -errno;
+    if (syscall(SYS_setresgid, 0, 0, 0) < 0)
+        return -errno;
+    return result_of(syscall(SYS_setresuid, 0, 0, 0));
+}
+
+static int drop_capabilities(struct jail *jail)
+{
+    (void)jail;
+    return capabilities_keep(0);
+}
+
+static int no_new_privileges(struct jail *jail)
+{
+    (void)jail;
+    return result_of(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+}
+
+/* After the last change of credentials, which clears it. If main died before, the control socket has ended too. */
+static int die_with_main(struct jail *jail)
+{
+    (void)jail;
+    return result_of(prctl(PR_SET_PDEATHSIG, SIGKILL));
+}
+
+static const struct {
+    const char *name;
+    int (*take)(struct jail *jail);
+} steps[] = {
+    {"new session", new_session},
+    {"descriptors", close_descriptors},
+    {"empty root", empty_root},
+    {"resource limits", set_limits},
+    {"uid and gid maps", await_maps},
+    {"uid and gid", become_own_uid},
+    {"capabilities", drop_capabilities},
+    {"no_new_privs", no_new_privileges},
+    {"parent death signal", die_with_main},
+};
+
+int jail_enter(struct jail *jail)
+{
+    int error = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(steps) && error == 0; i++) {
+        jail->step = steps[i].name;
+        error = steps[i].take(jail);
+    }
+    return error;
+}
+
+int jail_close(struct jail *jail, int landlock)
+{
+    jail->step = "descriptors";
+    if (close(JAIL_PROC_FD) < 0)
+        return -errno;
+    jail->step = "Landlock";
+    int error = landlock_forbid_all(landlock);
+    if (error != 0)
+        return error;
+    jail->step = "dumpable off";
+    return result_of(prctl(PR_SET_DUMPABLE, 0));
+}

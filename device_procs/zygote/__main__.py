@@ -1,0 +1,24 @@
+"""Runs the zygote, as the spawner does: python -I -S -E -X bulkhead_path=... __main__.py MAIN_PID WHOSE FILTERS.
+
+WHOSE is "own-uids" if every device gets a uid of its own, "one-uid" without the privilege for it; FILTERS is
+"seccomp" or "no-seccomp". The socket to main is descriptor 3.
+
+Kept short: Python compiles this file anew at every start, the modules it imports only once.
+"""
+
+import gc
+import sys
+
+gc.disable()  # nothing here makes garbage, and a collection would touch pages that processes share
+
+sys.path += str(sys._xoptions["bulkhead_path"]).split(":")
+
+from device_procs.zygote.zygote import Zygote, import_back_ends  # noqa: E402  (found by what is above)
+
+# Only a test asks for it: kinds of devices that do what they are told.
+if "bulkhead_extra_kinds" in sys._xoptions:
+    __import__(str(sys._xoptions["bulkhead_extra_kinds"]))
+
+import_back_ends()
+main_pid, whose, filters = sys.argv[1:]
+sys.exit(Zygote(3, privileged=whose == "own-uids").run(int(main_pid), seccomp=filters == "seccomp"))

@@ -1,0 +1,157 @@
+"""The zygote's life: get ready, jail itself, and make a device process for every MAKE_DEVICE."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+
+from device_procs.data_plane._data_plane import lib
+from device_procs.device_registry import KINDS, module_of
+from device_procs.sandbox.birth import Newborn, live
+from ipc.channel import Channel, ChannelError, MalformedError, PeerGoneError
+from ipc.messages import Message
+from ipc.zygote_messages import MAKE_DEVICE_DESCRIPTORS, TO_ZYGOTE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_GIVEN_UP = 1
+
+
+class ZygoteError(Exception):
+    """It can't serve; the text says why. stage is what it was doing."""
+
+    def __init__(self, stage: str, reason: str) -> None:
+        super().__init__(reason)
+        self.stage = stage
+
+
+class Zygote:
+    """One zygote. Single-threaded: a clone copies one thread only."""
+
+    __slots__ = ("_channel", "_host_ids", "_poll", "_privileged")
+
+    def __init__(self, socket_fd: int, *, privileged: bool) -> None:
+        """Takes over the socket.
+
+        Args:
+            socket_fd: Where requests come from.
+            privileged: Whether this VM's devices get uids of their own: main has the capabilities for it.
+                Otherwise there is one uid, the user's.
+        """
+        self._channel = Channel(socket_fd, "main", TO_ZYGOTE, takes_descriptors=True)
+        self._privileged = privileged
+        self._host_ids = (os.geteuid(), os.getegid())
+        self._poll = select.poll()
+        self._poll.register(socket_fd, select.POLLIN)
+
+    def run(self, main_pid: int, *, seccomp: bool) -> int:
+        """Jails this process and serves until main closes the socket; returns the exit status."""
+        try:
+            self._enter_jail(main_pid, seccomp=seccomp)
+            while True:
+                self._poll.poll()
+                request = self._channel.receive()
+                if request is not None:
+                    self._channel.send(self._answer(request))
+        except PeerGoneError:
+            return 0
+        except ZygoteError as error:
+            self._channel.send(_failed(error, 0))
+        except MalformedError as error:
+            self._channel.send(_failed(ZygoteError("request", str(error)), 0))
+        return _GIVEN_UP
+
+    def _enter_jail(self, main_pid: int, *, seccomp: bool) -> None:
+        error = lib.zygote_enter_net_namespace(self._privileged)
+        if error < 0:
+            raise _namespace_error("net namespace", -error)
+        _check("privileges", lib.zygote_drop_privileges())
+        # After the last change of credentials, which clears it.
+        _check("parent death signal", lib.zygote_die_with_main(main_pid))
+        if seccomp:
+            _check("seccomp filter", lib.filters_install(b"zygote"))
+
+    def _answer(self, request: Message) -> Message:
+        try:
+            return Message("MADE_DEVICE", {"pid": self._make_device(request)}, request.request_id)
+        except ZygoteError as error:
+            return _failed(error, request.request_id)
+        finally:
+            for fd in request.descriptors:
+                os.close(fd)
+
+    def _make_device(self, request: Message) -> int:
+        fields = request.fields
+        if len(request.descriptors) != len(MAKE_DEVICE_DESCRIPTORS):
+            raise ZygoteError("request", f"needs descriptors: {', '.join(MAKE_DEVICE_DESCRIPTORS)}")
+        if fields["kind"] not in KINDS:
+            raise ZygoteError("request", f"no kind of device is called {ascii(fields['kind'])}")
+        uid, gid = fields["host_uid"], fields["host_gid"]
+        if not self._privileged:
+            if (uid, gid) != self._host_ids:
+                raise ZygoteError("request", f"uid {uid}, gid {gid}: without privileges there is only one's own")
+            uid = gid = 0  # so they are called in the zygote's own user namespace
+        maps_fd, mapped_fd = os.pipe()
+        try:
+            pid = lib.device_clone()
+            if pid == 0:
+                self._be_device(request, maps_fd)
+            if pid < 0:
+                raise _namespace_error("clone", -pid)
+            # If this fails, the process sees the end of the pipe, and says so.
+            _check("uid and gid maps", lib.device_map_ids(pid, uid, gid))
+            os.write(mapped_fd, b"\0")
+        finally:
+            os.close(maps_fd)
+            os.close(mapped_fd)
+        return int(pid)
+
+    def _be_device(self, request: Message, maps_fd: int) -> NoReturn:
+        """In the new process. The zygote's own descriptors are closed with all others that aren't named."""
+        control_fd, black_box_fd = request.descriptors
+        fields = request.fields
+        live(
+            Newborn(
+                fields["kind"],
+                control_fd,
+                black_box_fd,
+                maps_fd,
+                fields["limits"],
+                keeps_groups=not self._privileged,
+                seccomp=fields["seccomp"],
+            )
+        )
+
+
+def import_back_ends() -> None:
+    """Imports all that a device process may need: it has no file system to import from later."""
+    for kind in KINDS:
+        __import__(module_of(kind).back_end)
+
+
+def say_failed(socket_fd: int, stage: str, reason: str) -> None:
+    """Says why there is no zygote to be; used before there is one."""
+    try:
+        Channel(socket_fd, "main", {}).send(_failed(ZygoteError(stage, reason), 0))
+    except ChannelError:
+        pass  # main is gone too
+
+
+def _failed(error: ZygoteError, request_id: int) -> Message:
+    return Message("FAILED", {"stage": error.stage, "reason": str(error)[:1000]}, request_id)
+
+
+def _check(stage: str, error: int) -> None:
+    if error < 0:
+        raise ZygoteError(stage, f"{stage}: {os.strerror(-error)}")
+
+
+def _namespace_error(stage: str, error_number: int) -> ZygoteError:
+    if error_number in (errno.EPERM, errno.ENOSPC, errno.EUSERS, errno.EACCES):
+        from device_procs.zygote.refused_namespaces import why_refused
+
+        return ZygoteError(stage, f"{stage}: {why_refused(error_number)}")
+    return ZygoteError(stage, f"{stage}: {os.strerror(error_number)}")

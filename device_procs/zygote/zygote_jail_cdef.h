@@ -1,0 +1,9 @@
+/* What the zygote takes from itself before it serves. Read by cffi and included by C. */
+
+/* Kills this process when the thread that had it made (main's own) dies; fails with -ESRCH if it has. 0 or -errno. */
+int zygote_die_with_main(int main_pid);
+/* Enters the VM's empty net namespace. Unprivileged, in a user namespace that maps this uid and gid only (as 0).
+ * Returns 0 or -errno. */
+int zygote_enter_net_namespace(int privileged);
+/* Drops all capabilities but those that write a device's uid and gid maps, for good. Returns 0 or -errno. */
+int zygote_drop_privileges(void);
