@@ -15,7 +15,8 @@ if TYPE_CHECKING:
             virtio_id: Its type (virtio 1.2 §5).
             features: What it offers; cached.
             queue_max_sizes: Of each queue, in their order.
-            config_space: As the device last said, or as it was made; cached. At most 256 bytes.
+            config_space: As the device last said; cached, at most 256 bytes. Whoever changes it, or gives it
+                its first value, calls transport.config_changed() too.
             writable_config: The fields of the configuration space that a driver may write: (offset, size).
             kick_fds: An eventfd per queue that says: there are new buffers. The same for the device's life.
             call_fds: An eventfd per queue that says: buffers were used. The same for the device's life.
@@ -42,7 +43,11 @@ if TYPE_CHECKING:
         def call_fds(self) -> Sequence[int]: ...  # noqa: D102
 
         def activate(self, features: int, vrings: list[VringSetup]) -> None:
-            """The driver is ready (DRIVER_OK) with these features and queues. On a vCPU's thread."""
+            """The driver is ready (DRIVER_OK) with these features and queues. On a vCPU's thread.
+
+            A device that can't go on by then calls transport.needs_reset(), even if it has before: the reset
+            since has taken that back.
+            """
 
         def reset(self) -> bool:
             """Ends what activate() began: the queues are left alone once this returns True.

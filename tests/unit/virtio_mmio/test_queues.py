@@ -67,6 +67,17 @@ def test_a_good_queue_is_told_to_the_device(rig: DriverRig, queue: Queue) -> Non
     assert (vring.num, vring.desc_gpa, vring.avail_gpa, vring.used_gpa) == queue
 
 
+def test_the_last_write_of_each_half_of_an_address_counts(rig: DriverRig) -> None:
+    rig.negotiate()
+    rig.write(0x38, 0xFFFF)
+    for register in (0x80, 0x84, 0x90, 0x94, 0xA0, 0xA4):
+        rig.write(register, 0xFFFF_FFFF)
+    rig.set_up_queue(0)
+    rig.write(0x70, DRIVER_OK)
+    (vring,) = rig.device.vrings
+    assert (vring.num, vring.desc_gpa, vring.avail_gpa, vring.used_gpa) == GOOD_QUEUE
+
+
 @pytest.mark.parametrize("queue", BAD, ids=str)
 def test_a_bad_queue_needs_a_reset(rig: DriverRig, queue: Queue) -> None:
     rig.negotiate()
