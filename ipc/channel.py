@@ -69,7 +69,8 @@ class Channel:
                 kernel drops them.
             trace: Takes a line for people about each message (BULKHEAD_TRACE=ipc).
         """
-        self._socket = _socket.socket(fileno=fd)
+        # With its kind given, Python doesn't ask the kernel for it.
+        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fd)
         self._socket.setblocking(False)
         os.set_inheritable(fd, False)
         self._incoming = incoming
