@@ -1,6 +1,6 @@
 /*
  * A worker thread: waits for kicks, commands and what its device waits for, and lets the device process its queues.
- * No Python here. Once started it needs ppoll, read, write, and what its device's operations do.
+ * No Python here. Once started it needs read, write, ppoll, and what its device's operations do.
  */
 #include <errno.h>
 #include <poll.h>
@@ -11,7 +11,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,10 +35,11 @@ struct birth {
     int error;
 };
 
-/* What to wait for: poll()'s array is [command, then kick and wakeup of each queue]. */
+/* What to wait for: poll()'s array is [kick of each queue, then wakeup of each queue]. */
 struct waiting {
-    struct pollfd fds[1 + 2 * WORKER_QUEUES_MAX];
-    uint64_t deadline_ns;
+    struct pollfd fds[2 * WORKER_QUEUES_MAX];
+    uint64_t deadline_ns; /* a device's, or WAKEUP_NEVER_NS */
+    int for_fds;          /* whether a device waits for a descriptor */
     int at_once;
 };
 
@@ -60,12 +60,16 @@ static void signal_eventfd(int fd)
         ;
 }
 
-static void take_eventfd(int fd)
+/* Waits, if the descriptor blocks; otherwise it may be that there is nothing to take. */
+static int take_eventfd(int fd)
 {
     uint64_t value;
+    ssize_t got;
 
-    while (read(fd, &value, sizeof(value)) < 0 && errno == EINTR)
-        ;
+    do {
+        got = read(fd, &value, sizeof(value));
+    } while (got < 0 && errno == EINTR);
+    return got > 0;
 }
 
 /* Counted by this thread only, read by main at any time. */
@@ -105,11 +109,9 @@ static void signal_driver(struct worker_queue *queue, uint16_t used_before)
 static void wait_for(struct waiting *waiting, uint32_t index, struct worker_queue *queue, int progress,
                      const struct wakeup *wakeup)
 {
-    struct pollfd *fds = &waiting->fds[1 + 2 * index];
-
-    fds[0].fd = queue->kick_fd;
     if (progress == DEVICE_BLOCKED) {
-        fds[1].fd = wakeup->fd;
+        waiting->fds[WORKER_QUEUES_MAX + index].fd = wakeup->fd;
+        waiting->for_fds |= wakeup->fd >= 0;
         if (wakeup->deadline_ns < waiting->deadline_ns)
             waiting->deadline_ns = wakeup->deadline_ns;
     } else if (progress == DEVICE_AGAIN || virtqueue_enable_kicks(&queue->virtqueue)) {
@@ -126,7 +128,7 @@ static void serve(struct worker *worker, uint32_t index, struct waiting *waiting
     uint16_t used_before;
     int progress;
 
-    waiting->fds[1 + 2 * index].fd = waiting->fds[2 + 2 * index].fd = -1;
+    waiting->fds[WORKER_QUEUES_MAX + index].fd = -1;
     if (queue->state == WORKER_QUEUE_FAILED && !wanted)
         set_stopped(worker, queue);
     if (queue->state == WORKER_QUEUE_STOPPED && wanted)
@@ -151,11 +153,17 @@ static void serve(struct worker *worker, uint32_t index, struct waiting *waiting
         wait_for(waiting, index, queue, progress, &wakeup);
 }
 
-static void wait(struct worker *worker, struct waiting *waiting)
+/* A stopped queue's kicks aren't counted: its virtqueue is the control thread's. */
+static void count_kick(struct worker_queue *queue)
+{
+    if (queue->state == WORKER_QUEUE_RUNNING)
+        count_one(&queue->virtqueue.counters->kicks);
+}
+
+static void wait_for_any(struct worker *worker, struct waiting *waiting)
 {
     struct timespec left = {.tv_sec = 0};
     struct timespec *timeout = NULL;
-    nfds_t count = 1 + 2 * (nfds_t)worker->count;
 
     if (waiting->deadline_ns != WAKEUP_NEVER_NS) {
         uint64_t now = monotonic_ns();
@@ -165,27 +173,35 @@ static void wait(struct worker *worker, struct waiting *waiting)
         left.tv_nsec = (long)(left_ns % NS_PER_S);
         timeout = &left;
     }
-    if (ppoll(waiting->fds, count, timeout, NULL) <= 0)
+    if (ppoll(waiting->fds, 2 * WORKER_QUEUES_MAX, timeout, NULL) <= 0)
         return; /* a deadline or a signal */
-    if (waiting->fds[0].revents != 0)
-        take_eventfd(worker->command_fd);
-    for (uint32_t i = 0; i < worker->count; i++) {
-        if (waiting->fds[1 + 2 * i].revents == 0)
-            continue;
-        take_eventfd(worker->queues[i].kick_fd);
-        count_one(&worker->queues[i].virtqueue.counters->kicks);
-    }
+    for (uint32_t i = 0; i < worker->count; i++)
+        if (waiting->fds[i].revents != 0 && take_eventfd(worker->queues[i].kick_fd))
+            count_kick(&worker->queues[i]);
+}
+
+/* Kicks of stopped queues wake too, for the control thread gives its commands by them. */
+static void wait(struct worker *worker, struct waiting *waiting)
+{
+    int alone = worker->count == 1 && !waiting->for_fds && waiting->deadline_ns == WAKEUP_NEVER_NS;
+
+    if (alone && take_eventfd(worker->queues[0].kick_fd))
+        count_kick(&worker->queues[0]);
+    else
+        wait_for_any(worker, waiting);
 }
 
 static void serve_until_quit(struct worker *worker)
 {
     struct waiting waiting;
 
-    for (size_t i = 0; i < sizeof(waiting.fds) / sizeof(waiting.fds[0]); i++)
+    for (uint32_t i = 0; i < 2 * WORKER_QUEUES_MAX; i++)
         waiting.fds[i] = (struct pollfd){.fd = -1, .events = POLLIN};
-    waiting.fds[0].fd = worker->command_fd;
+    for (uint32_t i = 0; i < worker->count; i++)
+        waiting.fds[i].fd = worker->queues[i].kick_fd;
     while (!__atomic_load_n(&worker->quit, __ATOMIC_ACQUIRE)) {
         waiting.at_once = 0;
+        waiting.for_fds = 0;
         waiting.deadline_ns = WAKEUP_NEVER_NS;
         for (uint32_t i = 0; i < worker->count; i++)
             serve(worker, i, &waiting);
@@ -232,7 +248,6 @@ void worker_init(struct worker *worker)
 {
     memset(worker, 0, sizeof(*worker));
     worker->report_fd = -1;
-    worker->command_fd = -1;
 }
 
 static int start_thread(struct worker *worker, struct birth *birth)
@@ -265,9 +280,6 @@ int worker_start(struct worker *worker)
 
     if (worker->count == 0 || worker->count > WORKER_QUEUES_MAX)
         return -EINVAL;
-    worker->command_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (worker->command_fd < 0)
-        return -errno;
     sem_init(&birth.done, 0, 0);
     error = start_thread(worker, &birth);
     sem_destroy(&birth.done);
@@ -278,19 +290,16 @@ void worker_deinit(struct worker *worker)
 {
     if (worker->thread != 0) {
         __atomic_store_n(&worker->quit, 1, __ATOMIC_RELEASE);
-        signal_eventfd(worker->command_fd);
+        signal_eventfd(worker->queues[0].kick_fd);
         pthread_join((pthread_t)worker->thread, NULL);
         worker->thread = 0;
     }
-    if (worker->command_fd >= 0)
-        close(worker->command_fd);
-    worker->command_fd = -1;
 }
 
 void worker_want(struct worker *worker, uint32_t queue, int running)
 {
     __atomic_store_n(&worker->queues[queue].wanted, running != 0, __ATOMIC_RELEASE);
-    signal_eventfd(worker->command_fd);
+    signal_eventfd(worker->queues[queue].kick_fd);
 }
 
 uint32_t worker_state(const struct worker *worker, uint32_t queue)

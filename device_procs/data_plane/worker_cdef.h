@@ -9,10 +9,10 @@ enum worker_queue_state { WORKER_QUEUE_STOPPED = 0, WORKER_QUEUE_RUNNING = 1, WO
 
 struct worker_queue {
     struct virtqueue virtqueue; /* the control thread's while STOPPED, else the worker's */
-    int32_t kick_fd;
+    int32_t kick_fd; /* an eventfd, best one that blocks: then a wait is one system call */
     int32_t call_fd;
     uint32_t signal_first; /* a predecessor may have completed without a signal: give one after the first scan */
-    uint32_t wanted;       /* written by the control thread: 1 for RUNNING, 0 for STOPPED */
+    uint32_t wanted;       /* written by the control thread: 1 for RUNNING, 0 for STOPPED; then it kicks */
     uint32_t state;        /* written by the worker: worker_queue_state */
     int32_t error;         /* why it is FAILED */
 };
@@ -25,8 +25,7 @@ struct worker {
     struct worker_queue queues[WORKER_QUEUES_MAX];
     uint32_t count;
     uint32_t number;    /* from 0, for the thread's name and the black box */
-    int32_t report_fd;  /* an eventfd, written when a queue has stopped or failed */
-    int32_t command_fd; /* an eventfd, written when `wanted` or `quit` has changed */
+    int32_t report_fd; /* an eventfd, written when a queue has stopped or failed */
     uint32_t quit;
     uint64_t thread;
 };

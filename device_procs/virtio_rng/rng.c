@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/uio.h>
+#include <unistd.h>
 
 #include "../data_plane/black_box_cdef.h"
 #include "../data_plane/guest_memory_cdef.h"
@@ -13,7 +13,6 @@
 #include "../data_plane/worker_cdef.h"
 #include "rng_cdef.h"
 
-#define SEGMENTS_AT_ONCE 16
 /* A source that says it is readable and then has nothing (/dev/hwrng can't be polled) is asked again after this. */
 #define RETRY_NS 5000000
 
@@ -56,30 +55,6 @@ static uint64_t rate_allows_ns(struct rng *rng, uint32_t bytes)
     return ready > now ? ready : 0;
 }
 
-/* Reads up to `bytes` into the chain's first segments. Returns what read() does, with -errno. */
-static ssize_t read_source(const struct rng *rng, uint32_t bytes)
-{
-    struct iovec segments[SEGMENTS_AT_ONCE];
-    uint32_t left = bytes;
-    int count = 0;
-    ssize_t got;
-
-    for (uint16_t i = 0; i < rng->chain.writable_count && count < SEGMENTS_AT_ONCE && left > 0; i++) {
-        const struct chain_segment *segment = &rng->chain.segments[i];
-
-        if (segment->length == 0)
-            continue;
-        segments[count].iov_base = segment->host;
-        segments[count].iov_len = segment->length < left ? segment->length : left;
-        left -= (uint32_t)segments[count].iov_len;
-        count++;
-    }
-    do {
-        got = readv(rng->fd, segments, count);
-    } while (got < 0 && errno == EINTR);
-    return got < 0 ? -errno : got;
-}
-
 /* A descriptor that blocks must not be read before it has something. */
 static int source_is_readable(const struct rng *rng)
 {
@@ -87,6 +62,36 @@ static int source_is_readable(const struct rng *rng)
     struct timespec at_once = {.tv_sec = 0};
 
     return ppoll(&source, 1, &at_once, NULL) > 0;
+}
+
+/*
+ * Reads up to `bytes` into the chain, segment by segment until one isn't filled: nearly always there is one, and read()
+ * is allowed anyway. Returns what read() does, with -errno.
+ */
+static ssize_t read_source(const struct rng *rng, uint32_t bytes)
+{
+    size_t done = 0;
+
+    for (uint16_t i = 0; i < rng->chain.writable_count && done < bytes; i++) {
+        const struct chain_segment *segment = &rng->chain.segments[i];
+        size_t length = segment->length < bytes - done ? segment->length : bytes - done;
+        ssize_t got;
+
+        if (length == 0)
+            continue;
+        if (done > 0 && !source_is_readable(rng))
+            break;
+        do {
+            got = read(rng->fd, segment->host, length);
+        } while (got < 0 && errno == EINTR);
+        if (got < 0 && done == 0)
+            return -errno;
+        if (got > 0)
+            done += (size_t)got;
+        if (got < (ssize_t)length)
+            break;
+    }
+    return (ssize_t)done;
 }
 
 /* Fills and completes the held request. Returns DEVICE_AGAIN if it did, DEVICE_BLOCKED, or what is wrong. */

@@ -1,4 +1,4 @@
-"""Compiles fake_queue.c once per content, and imports it.
+"""Compiles the fake driver's C once per content, and imports it.
 
 It isn't part of what is installed, so it isn't in setup.py; a C compiler is there wherever Bulkhead was built
 from its checkout.
@@ -15,22 +15,24 @@ from cffi import FFI
 from tools.build_cache import cached
 
 HERE = Path(__file__).resolve().parent
-HEADER = HERE / "fake_queue_cdef.h"
-SOURCE = HERE / "fake_queue.c"
+HEADERS = sorted(HERE.glob("*_cdef.h"))
+SOURCES = sorted(HERE.glob("*.c"))
 NAME = "_fake_queue"
 C_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-Werror"]
 
 
 def _make(directory: Path) -> None:
     ffi = FFI()
-    ffi.cdef(HEADER.read_text(encoding="utf-8"))
+    for header in HEADERS:
+        ffi.cdef(header.read_text(encoding="utf-8"))
+    includes = "\n".join(f'#include "{header.name}"' for header in HEADERS)
     ffi.set_source(
         NAME,
         '#pragma GCC diagnostic ignored "-Wunused-parameter"\n'
         '#pragma GCC diagnostic ignored "-Wmissing-field-initializers"\n'
         '#pragma GCC diagnostic ignored "-Wcast-function-type"\n'
-        f'#include <stdint.h>\n#include "{HEADER.name}"\n',
-        sources=[str(SOURCE)],
+        f"#include <stdint.h>\n{includes}\n",
+        sources=[str(source) for source in SOURCES],
         include_dirs=[str(HERE)],
         extra_compile_args=C_FLAGS,
     )
@@ -38,7 +40,7 @@ def _make(directory: Path) -> None:
 
 
 def _load() -> ModuleType:
-    parts: list[str | bytes | Path] = [HEADER, SOURCE, *C_FLAGS, importlib.util.MAGIC_NUMBER]
+    parts: list[str | bytes | Path] = [*HEADERS, *SOURCES, *C_FLAGS, importlib.util.MAGIC_NUMBER]
     (library,) = cached("fake-driver", parts, _make).glob(f"{NAME}*.so")
     spec = importlib.util.spec_from_file_location(NAME, library)
     if spec is None or spec.loader is None:

@@ -43,7 +43,7 @@ int fake_queue_wait(struct fake_queue *queue, int timeout_ms);
  */
 long fake_queue_run(struct fake_queue *queue, uint64_t requests, uint16_t depth, int timeout_ms);
 /*
- * One request after the other: the time from before each kick to its call being read, in ns. The call eventfd blocks,
- * as in the bare ping-pong that this is compared with. Returns 0 or -errno.
+ * One request after the other: the time from before each kick to its call being read, in ns. Each is kicked, wanted or
+ * not, and the call eventfd blocks, as in the bare ping-pong that this is compared with. Returns 0 or -errno.
  */
 int fake_queue_doorbell(struct fake_queue *queue, uint64_t *samples_ns, uint32_t count);

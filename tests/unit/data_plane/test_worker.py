@@ -30,9 +30,10 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return build(Path(__file__).with_name("worker_program.c"), where, request.param, sources)
 
 
+@pytest.mark.parametrize("kicks", ["blocking", "nonblocking"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_worker(program: Path, scenario: str) -> None:
+def test_a_worker(program: Path, scenario: str, kicks: str) -> None:
     ran = subprocess.run(
-        [program, scenario], capture_output=True, text=True, timeout=HANGS_AFTER_S, check=False
+        [program, scenario, kicks], capture_output=True, text=True, timeout=HANGS_AFTER_S, check=False
     )
     assert (ran.returncode, ran.stderr) == (0, "")
