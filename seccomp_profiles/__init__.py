@@ -1,1 +1,1 @@
-"""System call filters: a profile per kind of thread (*.json), their compiler, and the C that installs them."""
+"""System call filters: a profile per kind of thread (*.json), their compiler, and C that installs them."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 import struct
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-import pyseccomp
+import pyseccomp  # type: ignore[import-untyped]
 
 from seccomp_profiles.profile import FOLDER, Profile, ProfileError, read_profiles
 
 GENERATED = FOLDER / "_compiled_profiles.c"
-# What an extension is built from for filters_install() and its like, relative to the checkout, and their header.
+# What an extension is built from for filters_install() and its like (paths in the checkout), and the header.
 FILTER_SOURCES = ("seccomp_profiles/filters.c", f"seccomp_profiles/{GENERATED.name}")
 FILTER_HEADER = FOLDER / "filters_cdef.h"
 
@@ -91,13 +90,14 @@ def _lines(profiles: Sequence[Profile]) -> Iterator[str]:
         program, rules = f"program_{profile.name}", f"rules_{profile.name}"
         yield f'    {{"{profile.name}", {program}, {rules}, sizeof({program}) / sizeof({program}[0]),'
         yield f"     sizeof({rules}) / sizeof({rules}[0])}},"
-    yield "};\nconst size_t compiled_profile_count = sizeof(compiled_profiles) / sizeof(compiled_profiles[0]);"
+    yield f"}};\nconst size_t compiled_profile_count = {len(profiles)};"
     yield "\nconst char *const system_call_names[] = {"
     for number in range(_MORE_THAN_ANY_CALL):
         name = _system_call_name(number)
         if name is not None:
             yield f'    [{number}] = "{name}",'
-    yield "};\nconst size_t system_call_name_count = sizeof(system_call_names) / sizeof(system_call_names[0]);"
+    yield "};\nconst size_t system_call_name_count ="
+    yield "    sizeof(system_call_names) / sizeof(system_call_names[0]);"
 
 
 def _system_call_name(number: int) -> str | None:

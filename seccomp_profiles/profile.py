@@ -112,14 +112,18 @@ def read_profile(path: Path) -> Profile:
         raise ProfileError(f"{path.name}: {error}") from error
     _need_keys(path.name, document, {"defaultAction", "syscalls"}, {"comment"})
     if document["defaultAction"] != DEFAULT_ACTION:
-        raise ProfileError(f"{path.name}: defaultAction must be {DEFAULT_ACTION}: the black box reports by it")
+        raise ProfileError(
+            f"{path.name}: defaultAction must be {DEFAULT_ACTION}: the black box reports by it"
+        )
     rules = [rule for entry in document["syscalls"] for rule in _rules(path.name, entry)]
     for number, rule in enumerate(rules):
         for other in rules[:number]:
             if rule.call == other.call and rule.comparisons == other.comparisons:
                 raise ProfileError(f"{path.name}: {rule.call} {rule.condition} is there twice")
             if rule.call == other.call and not (rule.comparisons and other.comparisons):
-                raise ProfileError(f"{path.name}: {rule.call} has a rule without args, so its others are idle")
+                raise ProfileError(
+                    f"{path.name}: {rule.call} has a rule without args, so its others are idle"
+                )
     return Profile(path.stem, tuple(rules))
 
 
@@ -150,4 +154,6 @@ def _comparison(where: str, argument: dict[str, Any]) -> Comparison:
 
 def _need_keys(where: str, found: dict[str, Any], needed: set[str], allowed: set[str]) -> None:
     if not isinstance(found, dict) or not needed <= set(found) <= needed | allowed:
-        raise ProfileError(f"{where}: needs {', '.join(sorted(needed))}; may have {', '.join(sorted(allowed))}")
+        raise ProfileError(
+            f"{where}: needs {', '.join(sorted(needed))}; may have {', '.join(sorted(allowed))}"
+        )

@@ -15,7 +15,7 @@ from ipc.messages import Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
 # Exit status of a process that hasn't reached its control thread; the reason was said on the control socket.
 BIRTH_FAILED = 1
@@ -65,19 +65,17 @@ def live(newborn: Newborn) -> NoReturn:
     """Jails this process, says what came of it, and becomes its control thread; never returns."""
     jail = ffi.new("struct jail *")
     jail.control_fd = newborn.control_fd
-    status = BIRTH_FAILED
     try:
         black_box = _enter_jail(newborn, jail)
         control_thread.run(newborn.kind, jail.control_fd, black_box)
-        status = 0
     except BirthError as error:
         _say_failed(jail.control_fd, str(error))
     finally:
-        os._exit(status)
+        os._exit(BIRTH_FAILED)  # the control thread ends the process itself
 
 
 def _enter_jail(newborn: Newborn, jail: ffi.CData) -> ffi.CData:
-    """Takes from the process what it must not have, and sends the certificate of it. Returns the black box."""
+    """Takes from the process what it must not have, and sends its certificate; returns the black box."""
     black_box = lib.black_box_attach(newborn.black_box_fd)
     if black_box == ffi.NULL:
         raise BirthError(f"can't map the black box: {os.strerror(ffi.errno)}")

@@ -1,4 +1,4 @@
-"""Runs the zygote, as the spawner does: python -I -S -E -X bulkhead_path=... __main__.py MAIN_PID WHOSE FILTERS.
+"""Runs the zygote: python -I -S -E -X bulkhead_path=... __main__.py MAIN_PID WHOSE FILTERS.
 
 WHOSE is "own-uids" if every device gets a uid of its own, "one-uid" without the privilege for it; FILTERS is
 "seccomp" or "no-seccomp". The socket to main is descriptor 3.

@@ -88,11 +88,11 @@ class Zygote:
         if len(request.descriptors) != len(MAKE_DEVICE_DESCRIPTORS):
             raise ZygoteError("request", f"needs descriptors: {', '.join(MAKE_DEVICE_DESCRIPTORS)}")
         if fields["kind"] not in KINDS:
-            raise ZygoteError("request", f"no kind of device is called {ascii(fields['kind'])}")
+            raise ZygoteError("request", f"no kind of device is called {fields['kind']!a}")
         uid, gid = fields["host_uid"], fields["host_gid"]
         if not self._privileged:
             if (uid, gid) != self._host_ids:
-                raise ZygoteError("request", f"uid {uid}, gid {gid}: without privileges there is only one's own")
+                raise ZygoteError("request", f"uid {uid}, gid {gid}: unprivileged, there is only one's own")
             uid = gid = 0  # so they are called in the zygote's own user namespace
         maps_fd, mapped_fd = os.pipe()
         try:
