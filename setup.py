@@ -14,6 +14,7 @@ from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 HERE = Path(__file__).parent.resolve()
+sys.path.insert(0, str(HERE))  # an isolated build hasn't it; the extensions' build scripts compile profiles
 STAMP = Path("vmm_main") / "_build_info.py"
 
 LAUNCHER_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror"]

@@ -7,6 +7,7 @@ import os
 import platform
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -73,12 +74,25 @@ def parser() -> argparse.ArgumentParser:
         metavar="S",
         help="give a run up after (%(default)g s)",
     )
+    doorbell = benchmarks.add_parser(
+        "doorbell",
+        help="kick to call through a null queue",
+        description="Measure the time from a kick being written to the call being readable, through a queue "
+        "whose device does nothing, beside a bare eventfd ping-pong between two processes.",
+        epilog="Exit status: 0 measured and within the budget, 1 over it, 2 not measured.",
+    )
+    doorbell.add_argument("--rounds", type=_positive, default=7, metavar="N", help="rounds (%(default)d)")
+    doorbell.add_argument(
+        "--count", type=_positive, default=5000, metavar="N", help="doorbells in each (%(default)d)"
+    )
     return made
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs a benchmark; returns the exit status."""
     options = parser().parse_args(arguments)
+    if options.benchmark == "doorbell":
+        return _doorbell(options)
     try:
         peers = _peers(options)
         check_names(peers)
@@ -89,6 +103,18 @@ def main(arguments: Sequence[str]) -> int:
         print(f"tools/bench: {error}", file=sys.stderr)
         return STATUS_NOT_MEASURED
     return _print_results(samples)
+
+
+def _doorbell(options: argparse.Namespace) -> int:
+    """Runs in Bulkhead's environment: it needs the data plane itself, not the command."""
+    try:
+        debian_packages.install_missing(debian_packages.FOR_BUILDING, _say)
+        python = prepare_environment(CHECKOUT, "", _say)
+    except SetupError as error:
+        print(f"tools/bench: {error}", file=sys.stderr)
+        return STATUS_NOT_MEASURED
+    command = [str(python), "-m", "tools.benchmarks.doorbell", str(options.rounds), str(options.count)]
+    return subprocess.run(command, cwd=CHECKOUT, check=False).returncode
 
 
 def _positive(text: str) -> int:
