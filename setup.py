@@ -17,6 +17,7 @@ HERE = Path(__file__).parent.resolve()
 sys.path.insert(0, str(HERE))  # an isolated build hasn't it; the extensions' build scripts compile profiles
 STAMP = Path("vmm_main") / "_build_info.py"
 
+LAUNCHER_SOURCES = ["vmm_main/launcher.c", "device_procs/zygote/spawner.c"]
 LAUNCHER_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 
 
@@ -76,7 +77,7 @@ class BuildLauncher(build_scripts):
     """Compiles the `bulkhead` command: pip's own script wrappers would import site and re at every start."""
 
     def run(self) -> None:
-        """Compiles vmm_main/launcher.c to the scripts folder."""
+        """Compiles the launcher, with the spawner in it, to the scripts folder."""
         Path(self.build_dir).mkdir(parents=True, exist_ok=True)
         builder = self.get_finalized_command("build_py")
         editable = getattr(builder, "editable_mode", False)
@@ -86,14 +87,15 @@ class BuildLauncher(build_scripts):
             *LAUNCHER_FLAGS,
             *launcher_definitions(HERE if editable else None),
         ]
-        subprocess.run([*command, "-o", str(program), str(HERE / "vmm_main" / "launcher.c")], check=True)
+        sources = [str(HERE / source) for source in LAUNCHER_SOURCES]
+        subprocess.run([*command, f"-I{HERE}", "-o", str(program), *sources], check=True)
 
     def get_source_files(self) -> list[str]:
-        """What a source distribution needs of C, the extension's included."""
+        """What a source distribution needs of C and profiles, the extensions' included."""
         return [
             str(path.relative_to(HERE))
-            for package in ("vmm_main", "device_procs")
-            for pattern in ("*.c", "*.h", "*.cdef")
+            for package in ("vmm_main", "device_procs", "seccomp_profiles")
+            for pattern in ("*.c", "*.h", "*.cdef", "*.json")
             for path in sorted(HERE.glob(f"{package}/**/{pattern}"))
         ]
 

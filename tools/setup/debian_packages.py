@@ -17,6 +17,7 @@ class SetupError(Exception):
 FOR_BUILDING = {
     "gcc": "the C half of the virtual machine monitor",
     "libc6-dev": "its headers",
+    "libseccomp2": "compiles the system call filters",
     "linux-libc-dev": "<linux/kvm.h>",
     "python3": "Python 3.11",
     "python3-dev": "Python.h, for the C extension",

@@ -15,7 +15,8 @@ from tools.build_cache import key_of
 from tools.setup.debian_packages import SetupError
 
 # What the installed state depends on, besides these globs' matches: the Python that made the environment.
-INPUTS = ("pyproject.toml", "setup.py", "*/**/*.c", "*/**/*.h", "*/**/*.cdef", "*/**/build_*.py")
+INPUTS = ("pyproject.toml", "setup.py", "*/**/*.c", "*/**/*.h", "*/**/*.cdef", "*/**/build_*.py",
+          "seccomp_profiles/*.json", "seccomp_profiles/*.py")  # fmt: skip
 NOT_INPUTS = (".venv", "build", "tests", "tools")
 
 

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from cffi import FFI
 
+from seccomp_profiles.compile_profiles import FILTER_HEADER, FILTER_SOURCES, compile_profiles
+
 PACKAGE = Path(__file__).resolve().parent.parent  # vmm_main/
 CHECKOUT = PACKAGE.parent
 
 # Headers of plain C declarations (no #include, no #ifdef): for the C sources and cffi alike.
-CDEF_HEADERS = sorted(PACKAGE.rglob("*_cdef.h"))
+BLACK_BOX_HEADER = CHECKOUT / "device_procs" / "data_plane" / "black_box_cdef.h"
+CDEF_HEADERS = [*sorted(PACKAGE.rglob("*_cdef.h")), BLACK_BOX_HEADER, FILTER_HEADER]
 KERNEL_API = PACKAGE / "kvm" / "kvm_api.cdef"
 SOURCES = sorted(path for path in PACKAGE.rglob("*.c") if path.name not in ("_kvm.c", "launcher.c"))
 
@@ -24,6 +27,7 @@ C_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-fvisibility=hidden", *W
 
 def make_ffi() -> FFI:
     """The extension's builder, as cffi's setuptools hook wants it (paths relative to the checkout)."""
+    compile_profiles()
     ffi = FFI()
     ffi.cdef(KERNEL_API.read_text(encoding="utf-8"))
     for header in CDEF_HEADERS:
@@ -38,8 +42,11 @@ def make_ffi() -> FFI:
         '#pragma GCC diagnostic ignored "-Wmissing-field-initializers"\n'
         '#pragma GCC diagnostic ignored "-Wcast-function-type"\n'
         "#include <stdint.h>\n#include <linux/kvm.h>\n" + includes,
-        sources=[str(path.relative_to(CHECKOUT)) for path in SOURCES],
-        depends=[str(path.relative_to(CHECKOUT)) for path in PACKAGE.rglob("*.h")],
+        sources=[*(str(path.relative_to(CHECKOUT)) for path in SOURCES), *FILTER_SOURCES],
+        depends=[
+            str(path.relative_to(CHECKOUT))
+            for path in (*PACKAGE.rglob("*.h"), BLACK_BOX_HEADER, FILTER_HEADER)
+        ],
         include_dirs=[str(CHECKOUT)],
         extra_compile_args=C_FLAGS,
     )
