@@ -1,4 +1,4 @@
-"""Reads the command line into a VmConfig, by the tables in options.py.
+"""Reads the command line into a VmConfig, by the tables that known_options.py names.
 
 Options come in any order, with one dash (two are understood). The first thing that is wrong ends it, with a
 text that names option, value and what is allowed.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from vmm_main.command_line.combinations import check_combinations
 from vmm_main.command_line.key_value_list import read_key_values
-from vmm_main.command_line.options import options_by_name
+from vmm_main.command_line.known_options import KnownOptions
 from vmm_main.errors import ConfigurationError
 from vmm_main.vm_config import VmConfig
 
@@ -28,7 +28,7 @@ def parse(arguments: list[str]) -> VmConfig:
         ConfigurationError: Something is wrong with them.
     """
     config = VmConfig()
-    known = options_by_name()
+    known = KnownOptions()
     given: list[tuple[Option, list[str]]] = []
     seen: set[str] = set()
     position = 0
@@ -53,7 +53,7 @@ def parse(arguments: list[str]) -> VmConfig:
     return config
 
 
-def _find(argument: str, known: dict[str, Option]) -> Option:
+def _find(argument: str, known: KnownOptions) -> Option:
     if _is_known(argument, known):
         return known[argument] if argument in known else known[argument[1:]]
     from vmm_main.command_line.error_text import nearest, shorten
@@ -66,7 +66,7 @@ def _find(argument: str, known: dict[str, Option]) -> Option:
     )
 
 
-def _words_of(option: Option, arguments: list[str], position: int, known: dict[str, Option]) -> list[str]:
+def _words_of(option: Option, arguments: list[str], position: int, known: KnownOptions) -> list[str]:
     """The arguments from position on that belong to option."""
     if option.is_flag:
         return []
@@ -81,17 +81,17 @@ def _words_of(option: Option, arguments: list[str], position: int, known: dict[s
     return arguments[position:end]
 
 
-def _is_no_value(argument: str, option: Option, known: dict[str, Option]) -> bool:
+def _is_no_value(argument: str, option: Option, known: KnownOptions) -> bool:
     """Whether argument, behind option, is the next option: a file called -m can be written ./-m."""
     return argument.startswith("-") if option.optional_value else _is_known(argument, known)
 
 
-def _begins_option(argument: str, known: dict[str, Option]) -> bool:
+def _begins_option(argument: str, known: KnownOptions) -> bool:
     """Whether argument ends -append's words: a dash and a letter, as no kernel parameter begins."""
     return _is_known(argument, known) or (argument.startswith("-") and argument[1:2].isalpha())
 
 
-def _is_known(argument: str, known: dict[str, Option]) -> bool:
+def _is_known(argument: str, known: KnownOptions) -> bool:
     return argument in known or (argument.startswith("--") and argument[1:] in known)
 
 

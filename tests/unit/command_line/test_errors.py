@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from vmm_main.command_line.known_options import KnownOptions
 from vmm_main.command_line.option_table import Option
-from vmm_main.command_line.options import TABLES, options_by_name
+from vmm_main.command_line.options import TABLES
 from vmm_main.command_line.parser import parse
 from vmm_main.command_line.value_types import Boolean, ValueType
 from vmm_main.errors import BulkheadError, ConfigurationError
@@ -114,10 +115,10 @@ def test_every_misspelt_option_is_recognised(option: Option) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, option in options_by_name().items() if not option.may_repeat and name[1] != "-"]
+    "name", [name for name in KnownOptions() if not KnownOptions()[name].may_repeat and name[1] != "-"]
 )
 def test_given_twice(name: str) -> None:
-    option = options_by_name()[name]
+    option = KnownOptions()[name]
     if option.name in ("-help", "-version"):
         return
     words = [name] if option.is_flag else [name, "x"]

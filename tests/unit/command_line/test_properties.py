@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vmm_main.command_line.options import TABLES, options_by_name
+from vmm_main.command_line.known_options import KnownOptions
+from vmm_main.command_line.options import TABLES
 from vmm_main.command_line.parser import parse
 from vmm_main.errors import ConfigurationError
 from vmm_main.vm_config import VmConfig
@@ -47,9 +48,7 @@ def plausible_lists(draw: st.DrawFn) -> str:
 
 
 ARGUMENTS = st.lists(
-    st.one_of(
-        st.sampled_from(sorted(options_by_name())), plausible_lists(), st.sampled_from(PIECES), ANYTHING
-    ),
+    st.one_of(st.sampled_from(sorted(KnownOptions())), plausible_lists(), st.sampled_from(PIECES), ANYTHING),
     max_size=12,
 )
 
