@@ -7,7 +7,7 @@ must not block. asyncio would do the same for 33 ms of every start (docs/decisio
 from __future__ import annotations
 
 import _thread
-import os
+import posix as os
 import select
 import time
 

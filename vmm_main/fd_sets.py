@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import os
+import posix as os
 
 from vmm_main.errors import ConfigurationError
 

@@ -7,7 +7,7 @@ sees it, so that nobody can pull pages away under a process that has it mapped (
 from __future__ import annotations
 
 import fcntl
-import os
+import posix as os
 
 from vmm_main.errors import HostError
 from vmm_main.kvm._kvm import ffi, lib

@@ -5,7 +5,7 @@ Written without the logging package, which costs eleven milliseconds of every st
 
 from __future__ import annotations
 
-import os
+import posix as os
 import select
 import time
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
-import os
+import posix as os
 
 from vmm_main import log
 from vmm_main.errors import BulkheadError, ConfigurationError, HostError
@@ -140,7 +140,9 @@ class PidFile:
         Raises:
             ConfigurationError: It exists, or can't be made.
         """
-        self._path = os.path.abspath(path)
+        from os.path import abspath
+
+        self._path = abspath(path)
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOCTTY, 0o644)
         except FileExistsError as error:

@@ -2,7 +2,7 @@
 
 Everything imported here is imported at every start, before the guest's first instruction: the boundary that
 DESIGN §12's budget draws. What is needed later (--help, QMP's server, error reports) is imported later. A
-test holds the list of modules.
+test holds the list of modules. Even os isn't among them: here `os` is posix, its calls without the rest.
 
 Exit statuses: 0 the VM ended as asked (power-off, quit, SIGTERM, SIGINT, SIGHUP); 1 it couldn't be started or
 couldn't go on, with one line on standard error, or stopped on an error inside Bulkhead, with its stack.
@@ -11,7 +11,7 @@ couldn't go on, with one line on standard error, or stopped on an error inside B
 from __future__ import annotations
 
 import gc
-import os
+import posix as os
 import sys
 import time
 
@@ -185,7 +185,7 @@ def _open_chardevs(
 
 def _trace_modules() -> None:
     """BULKHEAD_TRACE=modules: the log gets the list that the test of the lean start compares."""
-    if "modules" in os.environ.get("BULKHEAD_TRACE", "").split(","):
+    if b"modules" in os.environ.get(b"BULKHEAD_TRACE", b"").split(b","):
         _log.info(f"modules at the first KVM_RUN: {' '.join(sorted(sys.modules))}")
 
 

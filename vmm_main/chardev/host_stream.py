@@ -6,17 +6,17 @@ set it for the caller's shell too. A terminal or a pipe is opened once more inst
 
 from __future__ import annotations
 
-import _socket
+import _stat as stat  # its C half, all that is needed here
 import errno
-import os
+import posix as os
 import select
-import stat
 import time
 
 from vmm_main.event_loop import HANG_UP, READABLE, WRITABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Callable
 
     from vmm_main.event_loop import EventLoop
@@ -26,6 +26,7 @@ _GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.ENXIO)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # A pipe that polls writable takes this much without blocking (pipe(7): PIPE_BUF).
 _PIPE_BUF = 4096
+_SEND_FLAGS = 0x40 | 0x4000  # <sys/socket.h>: MSG_DONTWAIT | MSG_NOSIGNAL
 
 
 class InputStream:
@@ -193,6 +194,8 @@ class OutputStream:
         self.gone = False  # the reader has left; everything is dropped
         mode = os.fstat(fd).st_mode
         if stat.S_ISSOCK(mode):
+            import _socket
+
             self._socket = _socket.socket(fileno=os.dup(fd))
             self._fd = self._socket.fileno()
         elif shared and (stat.S_ISFIFO(mode) or os.isatty(fd)):
@@ -249,7 +252,7 @@ class OutputStream:
         """Returns how many bytes are done with; 0 if the reader is slow or (then gone is set) has left."""
         try:
             if self._socket is not None:
-                return self._socket.send(data, _socket.MSG_DONTWAIT | _socket.MSG_NOSIGNAL)
+                return self._socket.send(data, _SEND_FLAGS)
             if self._poll_first:
                 poll = select.poll()
                 poll.register(self._fd, select.POLLOUT)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import stat
+import _stat as stat  # its C half, all that is needed here
+import posix as os
 
 from vmm_main.chardev.backend import ChardevBackend
 from vmm_main.chardev.host_stream import InputStream, OutputStream, open_again

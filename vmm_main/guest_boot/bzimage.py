@@ -6,7 +6,7 @@ and the guest's memory before it is used.
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 
 from vmm_main.guest_boot.boot_params import (
     CODE32_START,

@@ -8,7 +8,7 @@ interrupts off, ebx = start info.
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 
 from vmm_main.machine.address_map import BOOT_STACK_END_GPA, GDT_GPA, PAGE_TABLES_GPA
 

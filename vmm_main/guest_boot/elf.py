@@ -6,7 +6,7 @@ used. Segments go to their physical addresses (p_paddr).
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 
 from vmm_main.guest_boot.boot_memory import PAGE_SIZE, memory_map
 from vmm_main.guest_boot.cpu_entry import enter_pvh32

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import posix as os
 
 from vmm_main.errors import HostError
 from vmm_main.kvm._kvm import ffi, lib

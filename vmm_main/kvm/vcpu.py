@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import _thread
 import errno
-import os
+import posix as os
 import sys
 
 from vmm_main.kvm._kvm import ffi, lib

@@ -5,7 +5,7 @@ A guest's reboot closes it and makes another over the same guest memory (docs/de
 
 from __future__ import annotations
 
-import os
+import posix as os
 
 from vmm_main.kvm._kvm import ffi, lib
 from vmm_main.kvm.system import check

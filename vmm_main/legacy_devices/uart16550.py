@@ -6,7 +6,7 @@ answered in C (uart16550.c); both halves share one state under one mutex.
 
 from __future__ import annotations
 
-import os
+import posix as os
 
 from vmm_main.chardev.backend import FrontEnd
 from vmm_main.event_loop import READABLE

@@ -6,7 +6,7 @@ controllers, so that a reboot begins in the state that a power-on does (docs/dec
 
 from __future__ import annotations
 
-import os
+import posix as os
 import time
 
 from vmm_main.errors import HostError

@@ -8,7 +8,7 @@ is called for each.
 
 from __future__ import annotations
 
-import os
+import posix as os
 
 from vmm_main.errors import ConfigurationError, HostError
 from vmm_main.kvm._kvm import ffi, lib

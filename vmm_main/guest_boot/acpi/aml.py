@@ -10,7 +10,7 @@ padded with underscores. Operands may be any term that yields a value: integer()
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 
 # Values that need no encoder (§20.2.6).
 ARG0 = b"\x68"

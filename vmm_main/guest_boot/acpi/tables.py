@@ -6,7 +6,7 @@ own, events come by a generic event device.
 
 from __future__ import annotations
 
-import struct
+import _struct as struct
 
 from vmm_main.guest_boot.acpi.aml import SYSTEM_IO
 from vmm_main.guest_boot.acpi.dsdt import dsdt_code
