@@ -123,7 +123,7 @@ void virtqueue_add(struct virtqueue *queue, const void *request, uint32_t reques
     queue->descriptors[first] = (struct virtqueue_descriptor){(uint64_t)request, request_bytes, DESCRIPTOR_NEXT,
                                                               (uint16_t)(first + 1)};
     queue->descriptors[first + 1] = (struct virtqueue_descriptor){(uint64_t)answer, answer_bytes, DESCRIPTOR_WRITE, 0};
-    queue->available->ring[index % VIRTQUEUE_SIZE] = first;
+    queue->available->ring[index % VIRTQUEUE_SIZE] = request_bytes > 0 ? first : (uint16_t)(first + 1);
     /* x86 keeps the order of writes; "memory" keeps the compiler to it. */
     __asm__ volatile("" : : : "memory");
     queue->available->index = (uint16_t)(index + 1);

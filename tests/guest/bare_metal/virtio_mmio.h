@@ -83,7 +83,7 @@ bool virtio_negotiate(uint64_t device, uint64_t features);
 void virtqueue_make(struct virtqueue *queue, uint16_t index);
 /* Tells the device where the queue is, empty; whether QueueReady stayed set. */
 bool virtqueue_set_up(struct virtqueue *queue, uint64_t device);
-/* Makes one buffer available, of a part to read and a part to write, in this order; doesn't notify. */
+/* Makes one buffer available, of a part to read, if it has any bytes, and a part to write; doesn't notify. */
 void virtqueue_add(struct virtqueue *queue, const void *request, uint32_t request_bytes, void *answer,
                    uint32_t answer_bytes);
 bool virtqueue_has_used(const struct virtqueue *queue);
