@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from device_procs.device_module import DeviceModule
     from device_procs.device_runtime.device import Device
+    from ipc.messages import Vocabulary
+
+_prepared: dict[str, tuple[DeviceModule, Vocabulary]] = {}
 
 STATUS_MAIN_GONE = 0
 STATUS_FAILED = 70  # EX_SOFTWARE of <sysexits.h>; FAILED has said why
@@ -37,6 +40,20 @@ class HostFaultError(Exception):
     """A worker can't go on, by no fault of the driver's."""
 
 
+def prepare(kind: str) -> tuple[DeviceModule, Vocabulary]:
+    """A kind's description and vocabulary, and its back end imported.
+
+    The zygote calls it for each kind: what it has made isn't made again, page by page, in each process.
+    """
+    prepared = _prepared.get(kind)
+    if prepared is None:
+        module = module_of(kind)
+        __import__(module.back_end)
+        vocabulary = vocabulary_for(module.config_schema, module.state_schema, module.metrics_schema)
+        prepared = _prepared[kind] = (module, vocabulary)
+    return prepared
+
+
 def run(kind: str, channel_fd: int, black_box: Any) -> NoReturn:
     """Is the device until main is gone or something fails; ends the process.
 
@@ -45,8 +62,7 @@ def run(kind: str, channel_fd: int, black_box: Any) -> NoReturn:
         channel_fd: The control socket, owned from now on.
         black_box: struct black_box *, mapped for as long as the process lives.
     """
-    module = module_of(kind)
-    vocabulary = vocabulary_for(module.config_schema, module.state_schema, module.metrics_schema)
+    module, vocabulary = prepare(kind)
     channel = Channel(channel_fd, "main", vocabulary.from_main, takes_descriptors=True)
     status = STATUS_FAILED
     try:
@@ -105,7 +121,6 @@ class ControlThread:
             lib.filters_disable()
         memory, backends, kick_fds, call_fds = _split_descriptors(configure)
         guest_memory = map_memory(memory, fields["memory"])
-        __import__(module.back_end)
         self._device: Device = sys.modules[module.back_end].make_device(fields["config"], backends)
         self._queues = QueueWorkers(
             self._device,

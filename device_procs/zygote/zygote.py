@@ -7,7 +7,8 @@ import os
 import select
 
 from device_procs.data_plane._data_plane import lib
-from device_procs.device_registry import KINDS, module_of
+from device_procs.device_registry import KINDS
+from device_procs.device_runtime.control_thread import prepare
 from device_procs.sandbox.birth import Newborn, live
 from ipc.channel import Channel, ChannelError, MalformedError, PeerGoneError
 from ipc.messages import Message
@@ -129,7 +130,7 @@ class Zygote:
 def import_back_ends() -> None:
     """Imports all that a device process may need: it has no file system to import from later."""
     for kind in KINDS:
-        __import__(module_of(kind).back_end)
+        prepare(kind)
 
 
 def say_failed(socket_fd: int, stage: str, reason: str) -> None:
