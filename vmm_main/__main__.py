@@ -16,6 +16,10 @@ if "bulkhead_path" in sys._xoptions:  # set by launcher.c, since -S leaves site-
 
     install(folders[0])
 
-from vmm_main.start import main  # noqa: E402  (found by what is above)
+from vmm_main.kvm.early_setup import begin_unless_later  # noqa: E402  (found by what is above)
+
+begin_unless_later(sys.argv[1:])
+
+from vmm_main.start import main  # noqa: E402  (while KVM is being set up)
 
 sys.exit(main(sys.argv[1:]))

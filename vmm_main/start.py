@@ -21,6 +21,7 @@ from vmm_main.command_line.parser import parse
 from vmm_main.errors import BulkheadError, HostError
 from vmm_main.event_loop import EventLoop
 from vmm_main.fd_sets import FdSets
+from vmm_main.kvm.early_setup import begin_early_setup
 from vmm_main.machine.machine import PRELAUNCH, Machine
 from vmm_main.process_life import (
     Daemon,
@@ -95,6 +96,7 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
         _log.info(f"accepted without effect: {', '.join(config.no_effect)}")
     write_stacks_on_sigquit()
     spawner = _request_first_zygote(config) if config.devices else None
+    begin_early_setup()
     loop = EventLoop()
     undo.append(loop.close)
     signals = EndSignals(loop)

@@ -10,6 +10,7 @@ from vmm_main.kvm._kvm import ffi, lib
 
 _IN_A_BOX = "tools/kvm_lab runs Bulkhead on a machine of its own that has one"
 _MAX_CPUID_ENTRIES = 256
+_PATH = "/dev/kvm"
 
 
 def check(result: int, what: str) -> int:
@@ -26,16 +27,22 @@ def check(result: int, what: str) -> int:
 class KvmSystem:
     """The system descriptor, /dev/kvm."""
 
-    __slots__ = ("fd", "run_size")
+    __slots__ = ("_early", "fd", "run_size")
 
-    def __init__(self, path: str = "/dev/kvm") -> None:
+    def __init__(self, path: str = _PATH) -> None:
         """Opens path and checks that it is a KVM this program can use.
+
+        What early_setup.py has had done is taken, once, instead of being done again.
 
         Raises:
             HostError: There is none, it is forbidden, or it lacks something.
         """
+        self._early = lib.kvm_early_setup_take() if path == _PATH else None
         try:
-            self.fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            if self._early is not None and self._early.kvm_fd >= 0:
+                self.fd = int(self._early.kvm_fd)
+            else:
+                self.fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
             if error.errno == errno.ENOENT:
                 raise HostError(
@@ -71,6 +78,10 @@ class KvmSystem:
         Raises:
             HostError: KVM refuses, e.g. because another hypervisor holds the CPU.
         """
+        if self._early is not None and self._early.vm_fd >= 0:
+            ready = int(self._early.vm_fd)
+            self._early.vm_fd = -1
+            return ready
         while True:
             fd = int(lib.kvm_ioctl_value(self.fd, lib.KVM_CREATE_VM, 0))
             if fd != -errno.EINTR:  # KVM takes a pending signal as a reason to give up
@@ -82,11 +93,15 @@ class KvmSystem:
         Raises:
             HostError: KVM refuses.
         """
+        if self._early is not None and self._early.cpuid != ffi.NULL:
+            return self._early.cpuid
         cpuid = ffi.new("struct kvm_cpuid2 *", {"entries": _MAX_CPUID_ENTRIES})
         cpuid.nent = _MAX_CPUID_ENTRIES
         check(lib.kvm_ioctl_pointer(self.fd, lib.KVM_GET_SUPPORTED_CPUID, cpuid), "GET_SUPPORTED_CPUID")
         return cpuid
 
     def close(self) -> None:
-        """Closes the descriptor."""
+        """Closes the descriptor, and a VM made early that nobody has asked for."""
+        if self._early is not None and self._early.vm_fd >= 0:
+            os.close(self._early.vm_fd)
         os.close(self.fd)

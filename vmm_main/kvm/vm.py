@@ -34,6 +34,8 @@ class KvmVm:
         identity_map = ffi.new("uint64_t *", KVM_IDENTITY_MAP_GPA)
         check(lib.kvm_ioctl_pointer(self.fd, lib.KVM_SET_IDENTITY_MAP_ADDR, identity_map), "SET_IDENTITY_MAP")
         check(lib.kvm_ioctl_value(self.fd, lib.KVM_SET_TSS_ADDR, KVM_TSS_GPA), "SET_TSS_ADDR")
+        # Memory before interrupt controllers: the other way round the kernel takes milliseconds (those are on
+        # its io bus by then, and the SRCU grace period that began with it isn't hurried).
         for slot, region in enumerate(memory.regions):
             entry = ffi.new("struct kvm_userspace_memory_region *")
             entry.slot = slot
