@@ -157,9 +157,15 @@ class ControlThread:
                 elif self._when_stopped is None:
                     message = self._channel.receive()
                     if message is not None:
-                        self._handlers[message.name](message)
+                        self._obey(message)
                 elif events & select.POLLHUP:
                     raise PeerGoneError("main is gone")
+
+    def _obey(self, message: Message) -> None:
+        handler = self._handlers.get(message.name)
+        if handler is None:
+            raise MainsMistakeError(f"{message.name}, again")
+        handler(message)
 
     def _wait_for_configure(self) -> Message:
         while True:

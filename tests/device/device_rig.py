@@ -61,12 +61,12 @@ class DeviceRig:
 
     def make_queues(self, *sizes: int, event_idx: bool = True) -> None:
         for index, size in enumerate(sizes):
-            self.kick_fds.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+            self.kick_fds.append(os.eventfd(0, os.EFD_CLOEXEC))
             self.call_fds.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
             eventfds = (self.kick_fds[-1], self.call_fds[-1])
             self.queues.append(DriverQueue(self.ram, index, size, eventfds, event_idx=event_idx))
 
-    def configure(self, config: dict[str, Any], backends: tuple[int, ...], **changes: Any) -> None:
+    def configure(self, config: dict[str, Any], backends: tuple[int, ...], /, **changes: Any) -> None:
         fields = {
             "version": PROTOCOL_VERSION,
             "config": config,
@@ -133,6 +133,10 @@ class DeviceRig:
             self.wait_for_end()
         os.close(self.pidfd)
         self.black_box.close()
+        self.close_eventfds()
+        self.ram.close()
+
+    def close_eventfds(self) -> None:
         for fd in (*self.kick_fds, *self.call_fds):
             os.close(fd)
-        self.ram.close()
+        self.kick_fds, self.call_fds = [], []

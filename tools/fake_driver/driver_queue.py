@@ -47,6 +47,8 @@ class DriverQueue:
         """
         self.num = num
         self._ram = ram
+        self._eventfds = eventfds
+        self._event_idx = event_idx
         base = ram.gpa + index * self.STRIDE
         self.desc_gpa = base
         self.avail_gpa = base + num * _DESCRIPTOR.size
@@ -54,16 +56,24 @@ class DriverQueue:
         end = self.used_gpa + 6 + 8 * num
         self.buffers_gpa = (end + _PAGE - 1) & ~(_PAGE - 1)
         self._c = ffi.new("struct fake_queue *")
+        self._init()
+
+    def _init(self) -> None:
         lib.fake_queue_init(
             self._c,
-            ffi.cast("uint8_t *", ram.address_of_gpa_zero()),
-            num,
+            ffi.cast("uint8_t *", self._ram.address_of_gpa_zero()),
+            self.num,
             self.desc_gpa,
             self.avail_gpa,
             self.used_gpa,
-            event_idx,
-            *eventfds,
+            self._event_idx,
+            *self._eventfds,
         )
+
+    def reset(self) -> None:
+        """Empty rings, as a driver makes them after it has reset the device."""
+        self._ram.write(self.desc_gpa, bytes(self.buffers_gpa - self.desc_gpa))
+        self._init()
 
     @property
     def kicks(self) -> int:
