@@ -5,6 +5,7 @@ Guest-physical memory (gpa), in ascending order; what isn't listed below 3 GiB i
     0x0000_0500  what the boot CPU finds at its entry: GDT, start info, page tables, command line
     0x0009_fc00  end of conventional memory; from here to 1 MiB the memory map says "reserved"
     0x000e_0000  ACPI tables (RSDP first), where a kernel without any pointer to it looks too
+    0x000f_fff0  where a BIOS would be entered: instructions that reset the VM
     0x0010_0000  kernel and initrd
     0xc000_0000  end of low RAM: the 32-bit hole
     0xfeb0_0000  virtio-mmio slots
@@ -38,7 +39,9 @@ COMMAND_LINE_END_GPA = 0x9_0000
 
 # Firmware tables.
 ACPI_TABLES_GPA = 0x000E_0000
-ACPI_TABLES_END_GPA = 0x0010_0000
+ACPI_TABLES_END_GPA = 0x000F_FFF0
+RESET_ENTRY_GPA = 0x000F_FFF0  # FFFF:0000 in real mode
+RESET_ENTRY_SIZE = 0x10
 
 # Where images go that don't say where they want to be (DESIGN §7).
 FLAT_IMAGE_GPA = 0x0100_0000

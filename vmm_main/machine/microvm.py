@@ -13,6 +13,7 @@ from vmm_main.errors import HostError
 from vmm_main.event_loop import READABLE
 from vmm_main.guest_boot.acpi.tables import build_acpi_tables
 from vmm_main.guest_boot.loader import BootImages
+from vmm_main.guest_boot.reset_entry import write_reset_entry
 from vmm_main.guest_memory import GuestMemory
 from vmm_main.kvm._kvm import lib
 from vmm_main.kvm.cpu_state import set_cpuid, set_entry_registers, set_firmware_msrs
@@ -154,6 +155,7 @@ class MicroVm:
         self.memory.write(
             ACPI_TABLES_GPA, build_acpi_tables(config.cpus, com1=self.uart is not None, rtc=True)
         )
+        write_reset_entry(self.memory)
         entry = self._images.load(self.memory, config.append, ACPI_TABLES_GPA)
         self._vm = KvmVm(self._kvm, self.memory)
         if self.uart is not None:

@@ -26,6 +26,7 @@ def test_memory_ranges_are_apart() -> None:
             (a.COMMAND_LINE_GPA, a.COMMAND_LINE_END_GPA, "command line"),
             (a.CONVENTIONAL_MEMORY_END_GPA, a.ACPI_TABLES_GPA, "reserved"),
             (a.ACPI_TABLES_GPA, a.ACPI_TABLES_END_GPA, "ACPI tables"),
+            (a.RESET_ENTRY_GPA, a.RESET_ENTRY_GPA + a.RESET_ENTRY_SIZE, "reset entry"),
             (a.EXTENDED_MEMORY_START_GPA, a.LOW_RAM_END_GPA, "low RAM"),
             *[
                 (a.virtio_mmio_gpa(slot), a.virtio_mmio_gpa(slot) + a.VIRTIO_MMIO_SIZE, f"slot {slot}")
