@@ -47,17 +47,32 @@ class DeviceRig:
         self.module = module
         self.seccomp = seccomp
         self.vocabulary = vocabulary_for(module.config_schema, module.state_schema, module.metrics_schema)
+        self._start = start
         self.ram = GuestRam(RAM_BYTES)
-        self.black_box = BlackBox()
         self.kick_fds: list[int] = []
         self.call_fds: list[int] = []
         self.queues: list[DriverQueue] = []
+        self._start_process()
+
+    def _start_process(self) -> None:
+        self.black_box = BlackBox()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self.channel = Channel(ours.detach(), module.kind, self.vocabulary.from_device)
-            self.pid = start(module, theirs.fileno(), self.black_box.fd)
+            self.channel = Channel(ours.detach(), self.module.kind, self.vocabulary.from_device)
+            self.pid = self._start(self.module, theirs.fileno(), self.black_box.fd)
         self.pidfd = os.pidfd_open(self.pid)
         self.reaped = False
+
+    def start_successor(self) -> None:
+        """Another process after this one has been reaped, with the same memory and eventfds."""
+        assert self.reaped
+        self._close_process()
+        self._start_process()
+
+    def _close_process(self) -> None:
+        self.channel.close()
+        os.close(self.pidfd)
+        self.black_box.close()
 
     def make_queues(self, *sizes: int, event_idx: bool = True) -> None:
         for index, size in enumerate(sizes):
@@ -131,8 +146,7 @@ class DeviceRig:
         self.channel.close()
         if not self.reaped:
             self.wait_for_end()
-        os.close(self.pidfd)
-        self.black_box.close()
+        self._close_process()
         self.close_eventfds()
         self.ram.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import struct
 
 from tools.fake_driver.extension import ffi, lib
@@ -137,6 +138,18 @@ class DriverQueue:
             if result < 0:
                 raise TimeoutError(f"no call within {timeout_s:g} s ({os.strerror(-result)})")
         return taken
+
+    def wait_for_call(self, timeout_s: float) -> bool:
+        """Waits for the call eventfd alone, without a look at the rings; returns whether it came."""
+        poll = select.poll()
+        poll.register(self._eventfds[1], select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
+
+    def pretend_completed(self, head: int, written: int) -> None:
+        """Writes a used entry as a device does, for a device that has died in the middle or does wrong."""
+        idx = self.used_idx
+        self._ram.write(self.used_gpa + 4 + 8 * (idx % self.num), struct.pack("<II", head, written))
+        self._ram.write(self.used_gpa + 2, struct.pack("<H", (idx + 1) % 65536))
 
     def run(self, requests: int, depth: int, timeout_s: float) -> int:
         """Completes requests of one descriptor each, `depth` at a time; returns the bytes written.
