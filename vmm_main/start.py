@@ -30,6 +30,7 @@ from vmm_main.process_life import (
     open_standard_descriptors,
     write_stacks_on_sigquit,
 )
+from vmm_main.self_confinement import confine_main
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
         undo.append(supervisor.close)
     machine = Machine(config, loop, chardevs, fd_sets, supervisor)
     undo.append(machine.close)
+    confine_main(seccomp=config.seccomp_enabled)
     machine.power_on()
     for text in config.warnings:  # not before: a start that fails says one line
         _log.warning(text)

@@ -23,3 +23,8 @@ int capabilities_keep(uint64_t kept)
         sets[i].effective = sets[i].permitted = (uint32_t)(kept >> (32 * i));
     return syscall(SYS_capset, &header, sets) < 0 ? -errno : 0;
 }
+
+int no_new_privileges(void)
+{
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}

@@ -114,10 +114,10 @@ static int drop_capabilities(struct jail *jail)
     return capabilities_keep(0);
 }
 
-static int no_new_privileges(struct jail *jail)
+static int refuse_new_privileges(struct jail *jail)
 {
     (void)jail;
-    return result_of(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    return no_new_privileges();
 }
 
 /* After the last change of credentials, which clears it. If main died before, the control socket has ended too. */
@@ -138,7 +138,7 @@ static const struct {
     {"uid and gid maps", await_maps},
     {"uid and gid", become_own_uid},
     {"capabilities", drop_capabilities},
-    {"no_new_privs", no_new_privileges},
+    {"no_new_privs", refuse_new_privileges},
     {"parent death signal", die_with_main},
 };
 

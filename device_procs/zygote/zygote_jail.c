@@ -56,7 +56,5 @@ int zygote_drop_privileges(void)
      * the kernel wants these two outside. */
     int error = capabilities_keep(CAPABILITY_SETUID | CAPABILITY_SETGID);
 
-    if (error != 0)
-        return error;
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+    return error == 0 ? no_new_privileges() : error;
 }

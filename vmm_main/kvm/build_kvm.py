@@ -15,9 +15,16 @@ from seccomp_profiles.compile_profiles import FILTER_HEADER, FILTER_SOURCES, com
 PACKAGE = Path(__file__).resolve().parent.parent  # vmm_main/
 CHECKOUT = PACKAGE.parent
 
+# What main shares with device processes: a page's layout, and how privileges are dropped.
+DEVICES = CHECKOUT / "device_procs"
+SHARED_HEADERS = [
+    DEVICES / "data_plane" / "black_box_cdef.h",
+    DEVICES / "sandbox" / "capabilities_cdef.h",
+    FILTER_HEADER,
+]
+SHARED_SOURCES = ("device_procs/sandbox/capabilities.c", *FILTER_SOURCES)
 # Headers of plain C declarations (no #include, no #ifdef): for the C sources and cffi alike.
-BLACK_BOX_HEADER = CHECKOUT / "device_procs" / "data_plane" / "black_box_cdef.h"
-CDEF_HEADERS = [*sorted(PACKAGE.rglob("*_cdef.h")), BLACK_BOX_HEADER, FILTER_HEADER]
+CDEF_HEADERS = [*sorted(PACKAGE.rglob("*_cdef.h")), *SHARED_HEADERS]
 KERNEL_API = PACKAGE / "kvm" / "kvm_api.cdef"
 SOURCES = sorted(path for path in PACKAGE.rglob("*.c") if path.name not in ("_kvm.c", "launcher.c"))
 
@@ -42,11 +49,8 @@ def make_ffi() -> FFI:
         '#pragma GCC diagnostic ignored "-Wmissing-field-initializers"\n'
         '#pragma GCC diagnostic ignored "-Wcast-function-type"\n'
         "#include <stdint.h>\n#include <linux/kvm.h>\n" + includes,
-        sources=[*(str(path.relative_to(CHECKOUT)) for path in SOURCES), *FILTER_SOURCES],
-        depends=[
-            str(path.relative_to(CHECKOUT))
-            for path in (*PACKAGE.rglob("*.h"), BLACK_BOX_HEADER, FILTER_HEADER)
-        ],
+        sources=[*(str(path.relative_to(CHECKOUT)) for path in SOURCES), *SHARED_SOURCES],
+        depends=[str(path.relative_to(CHECKOUT)) for path in (*PACKAGE.rglob("*.h"), *SHARED_HEADERS)],
         include_dirs=[str(CHECKOUT)],
         extra_compile_args=C_FLAGS,
     )

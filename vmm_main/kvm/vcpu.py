@@ -11,8 +11,10 @@ import errno
 import posix as os
 import sys
 
+from vmm_main.errors import HostError
 from vmm_main.kvm._kvm import ffi, lib
 from vmm_main.kvm.system import check
+from vmm_main.self_confinement import confine_vcpu_thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -142,6 +144,10 @@ class Vcpu:
 
     def _thread(self) -> None:
         self.thread_id = lib.vcpu_attach_thread(self.c)
+        try:
+            confine_vcpu_thread()
+        except HostError as error:
+            self._on_failure(VcpuFailure(self.cpu, 0, 0, error))
         try:
             while self._pass_gate():
                 self._run()

@@ -1,6 +1,6 @@
 """Devices that do what they are told, one for each real kind and under that kind's profiles.
 
-A test's zygote imports this (-X bulkhead_extra_kinds=...); it adds to the registry "told-virtio_rng" and so on.
+A test's zygote imports this (-X bulkhead_extra_kinds=...); the registry then has "told-virtio_rng" and so on.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ import socket
 from pathlib import Path
 from typing import Any
 
-
 from device_procs.device_module import DeviceModule
 from ipc.channel import Channel
 from ipc.messages import Message

@@ -1,0 +1,65 @@
+"""What main takes from itself once everything is open, and before the guest's first instruction (DESIGN §6).
+
+Besides, each kind of thread has a filter: `main`, which its threads inherit, and on top of it `vcpu` for those
+that run the guest. A reboot makes new vCPU threads, so main's profile allows what theirs does, and what a new
+KVM VM takes.
+"""
+
+from __future__ import annotations
+
+from posix import strerror
+
+from vmm_main import log
+from vmm_main.errors import HostError
+from vmm_main.kvm._kvm import lib
+
+_log = log.Logger("start")
+
+
+class _Confinement:
+    """Whether confine_main() has put this process under filters."""
+
+    __slots__ = ("is_on",)
+
+    def __init__(self) -> None:
+        self.is_on = False
+
+
+_confinement = _Confinement()
+
+
+def confine_main(*, seccomp: bool) -> None:
+    """Drops every capability for good and puts this thread, and all that it makes, under its filter.
+
+    Before another thread is made: capabilities are each thread's own.
+
+    Args:
+        seccomp: False is -disable-seccomp: no filters, here or in threads made later.
+
+    Raises:
+        HostError: The kernel refuses.
+    """
+    _check(lib.capabilities_keep(0), "drop capabilities")
+    _check(lib.no_new_privileges(), "set no_new_privs")
+    if not seccomp:
+        lib.filters_disable()
+        _log.warning("-disable-seccomp: the main process and its devices run without system call filters")
+        return
+    _check(lib.refused_call_report_to(log.log_fd()), "take refused system calls")
+    _check(lib.filters_install(b"main"), "install its system call filter")
+    _confinement.is_on = True
+
+
+def confine_vcpu_thread() -> None:
+    """Puts the calling thread under the filter of vCPU threads, if this process is under filters at all.
+
+    Raises:
+        HostError: The kernel refuses.
+    """
+    if _confinement.is_on:
+        _check(lib.filters_install(b"vcpu"), "install a vCPU thread's system call filter")
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        raise HostError(f"the main process can't {what}: {strerror(-result)}")
