@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from device_procs.data_plane import build_data_plane
 from tests.style.source_tree import CHECKOUT
-from vmm_main.kvm.build_kvm import C_FLAGS, SOURCES, WARNINGS
+from vmm_main.kvm import build_kvm
+from vmm_main.kvm.build_kvm import C_FLAGS, WARNINGS
 
 MORE_WARNINGS = [
     *("-fanalyzer", "-Wshadow", "-Wstrict-prototypes", "-Wmissing-prototypes", "-Wold-style-definition"),
@@ -23,13 +25,24 @@ MORE_WARNINGS = [
     ),
     *("-Wduplicated-cond", "-Wlogical-op", "-Wimplicit-fallthrough"),
 ]
+# What is linked into the extensions; profiles are compiled to one more file, of data.
+SOURCES = sorted(
+    {
+        *build_kvm.SOURCES,
+        *build_data_plane.SOURCES,
+        CHECKOUT / "device_procs" / "zygote" / "spawner.c",
+        CHECKOUT / "seccomp_profiles" / "filters.c",
+        *(CHECKOUT / "tools").rglob("*.c"),
+    }
+)
+GENERATED = {"_kvm.c", "_data_plane.c", "_compiled_profiles.c"}
 LAUNCHER = CHECKOUT / "vmm_main" / "launcher.c"
 LAUNCHER_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", '-DPYTHON_NAME="python3.11"', '-DBASE_PREFIX="/usr"']
 
 
 def compile_with_warnings(source: Path, flags: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["gcc", *flags, *MORE_WARNINGS, "-c", "-o", "/dev/null", str(source)],
+        ["gcc", *flags, f"-I{CHECKOUT}", *MORE_WARNINGS, "-c", "-o", "/dev/null", str(source)],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
@@ -37,13 +50,19 @@ def compile_with_warnings(source: Path, flags: list[str]) -> subprocess.Complete
     )
 
 
-def test_the_build_takes_warnings_for_errors() -> None:
-    assert {"-Wall", "-Wextra", "-Wconversion", "-Werror"} <= set(WARNINGS) <= set(C_FLAGS)
+def test_the_builds_take_warnings_for_errors() -> None:
+    for build in (build_kvm, build_data_plane):
+        assert {"-Wall", "-Wextra", "-Wconversion", "-Werror"} <= set(build.WARNINGS) <= set(build.C_FLAGS)
 
 
 def test_every_c_file_is_looked_at() -> None:
-    generated = {CHECKOUT / "vmm_main" / "kvm" / "_kvm.c"}
-    assert {*SOURCES, LAUNCHER} == set((CHECKOUT / "vmm_main").rglob("*.c")) - generated
+    found = {
+        path
+        for folder in ("vmm_main", "device_procs", "seccomp_profiles", "tools")
+        for path in (CHECKOUT / folder).rglob("*.c")
+        if path.name not in GENERATED
+    }
+    assert {*SOURCES, LAUNCHER} == found
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)

@@ -6,19 +6,22 @@ import ast
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+import pytest
+
+from device_procs.data_plane import _data_plane
 from tests.style.source_tree import CHECKOUT, project_files
 from vmm_main.kvm import _kvm
 
-STUB = CHECKOUT / "vmm_main" / "kvm" / "_kvm.pyi"
+EXTENSIONS = {"vmm_main.kvm._kvm": _kvm, "device_procs.data_plane._data_plane": _data_plane}
 
 
-def used_names(source: str, of: str) -> Iterator[tuple[int, str]]:
-    """Line and name of every attribute that a module takes of the extension's `lib` or `ffi`."""
+def used_names(source: str, extension: str, of: str) -> Iterator[tuple[int, str]]:
+    """Line and name of every attribute that a module takes of an extension's `lib` or `ffi`."""
     tree = ast.parse(source)
     imported = {
         alias.asname or alias.name: alias.name
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == "vmm_main.kvm._kvm"
+        if isinstance(node, ast.ImportFrom) and node.module == extension
         for alias in node.names
     }
     for node in ast.walk(tree):
@@ -31,26 +34,30 @@ def used_names(source: str, of: str) -> Iterator[tuple[int, str]]:
 def missing_names(path: PurePosixPath, source: str) -> list[str]:
     return [
         f"{path}:{line}: {of}.{name}"
+        for extension, module in EXTENSIONS.items()
         for of in ("lib", "ffi")
-        for line, name in used_names(source, of)
-        if not hasattr(getattr(_kvm, of), name)
+        for line, name in used_names(source, extension, of)
+        if not hasattr(getattr(module, of), name)
     ]
 
 
 def test_every_name_that_is_used_is_there() -> None:
-    uses = 0
+    uses = dict.fromkeys(EXTENSIONS, 0)
     missing = []
     for path in project_files():
         if path.suffix == ".py":
             source = (CHECKOUT / path).read_text(encoding="utf-8")
-            uses += sum(1 for _ in used_names(source, "lib"))
+            for extension in EXTENSIONS:
+                uses[extension] += sum(1 for _ in used_names(source, extension, "lib"))
             missing += missing_names(path, source)
     assert missing == []
-    assert uses > 0
+    assert all(uses.values())
 
 
-def test_the_stub_promises_nothing_that_is_not_there() -> None:
-    stub = ast.parse(STUB.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_the_stub_promises_nothing_that_is_not_there(extension: str) -> None:
+    path = CHECKOUT / f"{extension.replace('.', '/')}.pyi"
+    stub = ast.parse(path.read_text(encoding="utf-8"))
     ffi = next(node for node in stub.body if isinstance(node, ast.ClassDef))
     promised = {node.name for node in ffi.body if isinstance(node, ast.FunctionDef)} | {
         node.target.id
@@ -58,9 +65,11 @@ def test_the_stub_promises_nothing_that_is_not_there() -> None:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
     }
     assert "new" in promised
-    assert [name for name in sorted(promised) if not hasattr(_kvm.ffi, name)] == []
+    assert [name for name in sorted(promised) if not hasattr(EXTENSIONS[extension].ffi, name)] == []
 
 
 def test_a_misspelt_name_is_found() -> None:
     source = "from vmm_main.kvm._kvm import lib as c\nc.KVM_CREATE_VM\nc.KVM_CREATE_WM\n"
     assert missing_names(PurePosixPath("planted.py"), source) == ["planted.py:3: lib.KVM_CREATE_WM"]
+    source = "from device_procs.data_plane._data_plane import lib\nlib.worker_init\nlib.worker_exit\n"
+    assert missing_names(PurePosixPath("planted.py"), source) == ["planted.py:3: lib.worker_exit"]
