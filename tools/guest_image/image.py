@@ -93,6 +93,7 @@ def _write_initramfs(path: Path, modules: Path) -> None:
     with Initramfs(path) as archive:
         for name in ("dev", "proc", "sys", "root", "run", "tmp"):
             archive.directory(name)
+        archive.directory("var/log")  # acpid ends where it can't write its log
         archive.character_device("dev/console", 5, 1)
         archive.symlink("init", "bin/busybox")
         archive.symlink("sbin", "bin")
