@@ -13,6 +13,8 @@ import struct
 import threading
 from typing import TYPE_CHECKING
 
+from vmm_main.log import Logger
+
 if TYPE_CHECKING:
     from vmm_main.event_loop import EventLoop
     from vmm_main.guest_memory import GuestMemory
@@ -99,6 +101,9 @@ class StandInDevice:
     def write_config(self, offset: int, data: bytes) -> None:
         assert offset == 4
         self._loop.call_soon(lambda: self._obey(int.from_bytes(data, "little")))
+
+    def report_fault(self, reason: str) -> None:
+        Logger("virtio-mmio").warning(f"{self.device_id}: {reason}; the device needs a reset")
 
     def _obey(self, command: int) -> None:
         assert self.transport is not None

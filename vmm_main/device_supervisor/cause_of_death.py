@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 
+from vmm_main.kvm._kvm import ffi, lib
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from vmm_main.device_supervisor.black_box import BlackBox
 
 _CONTROL_THREAD, _WORKER_THREAD = 1, 2
+_HIGHEST_CALL = (1 << 31) - 1
 
 
 class Death:
@@ -72,8 +75,6 @@ def _thread_name(thread: int) -> str:
 
 
 def _call_name(number: int) -> str:
-    """The name of a system call's number, as far as the profiles' tables know it."""
-    from vmm_main.device_supervisor.system_call_names import SYSTEM_CALL_NAMES
-
-    name = SYSTEM_CALL_NAMES.get(number)
-    return f"{name} ({number})" if name is not None else f"number {number}"
+    """A system call by its name; its number may be a lie."""
+    name = lib.system_call_name(number) if 0 <= number <= _HIGHEST_CALL else ffi.NULL
+    return f"{ffi.string(name).decode()} ({number})" if name != ffi.NULL else f"number {number}"

@@ -9,7 +9,7 @@ from device_procs.device_registry import module_of
 from vmm_main.device_supervisor.openers import open_resource
 from vmm_main.device_supervisor.spawner import Spawner
 from vmm_main.device_supervisor.supervisor import DeviceSupervisor
-from vmm_main.device_supervisor.uid_lease import UidLease
+from vmm_main.device_supervisor.uid_lease import UidLease, may_give_uids
 from vmm_main.event_loop import EventLoop
 from vmm_main.log import Logger
 
@@ -32,7 +32,7 @@ def request_first_zygote(config: VmConfig) -> tuple[Spawner, int]:
     Raises:
         HostError: The spawner can't be started.
     """
-    spawner = Spawner(own_uids=os.geteuid() == 0, seccomp=config.seccomp_enabled)
+    spawner = Spawner(own_uids=may_give_uids(), seccomp=config.seccomp_enabled)
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     spawner.request_zygote(theirs.fileno())
     theirs.close()

@@ -2,7 +2,7 @@
 
 What a replacement gets: the same back ends, guest memory, kick and call eventfds, the features and the config
 space that were cached when the first process became ready, and the driver's rings. Everything here runs on
-the machine's event loop, but activate(), reset() and write_config(), which vCPU threads call.
+the supervisor's event loop; what vCPU threads call is in driver_side.py.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import _thread
 import os
 import time
 
-from ipc.messages import PROTOCOL_VERSION, Message, vocabulary_for
+from ipc.messages import Message, vocabulary_for
 from vmm_main.device_supervisor import device_state
 from vmm_main.device_supervisor.device_process import DeviceProcess, ProcessListener
+from vmm_main.device_supervisor.device_setup import configure_fields
 from vmm_main.device_supervisor.device_state import (
     CONFIGURED,
     DEAD,
@@ -24,6 +25,7 @@ from vmm_main.device_supervisor.device_state import (
     RUNNING,
     STOPPED,
 )
+from vmm_main.device_supervisor.driver_side import RESET_DEADLINE_S, DriverSide
 from vmm_main.device_supervisor.restart_policy import RestartPolicy
 from vmm_main.log import Logger
 
@@ -33,27 +35,23 @@ if TYPE_CHECKING:
 
     from device_procs.device_module import DeviceModule, DevicePlan
     from vmm_main.device_supervisor.cause_of_death import Death
+    from vmm_main.device_supervisor.device_setup import DriverRings
     from vmm_main.device_supervisor.supervisor import DeviceSupervisor
     from vmm_main.event_loop import Timer
-    from vmm_main.virtio_mmio.virtio_device import Transport, VringSetup
 
-# A reset and a quiesce take microseconds to milliseconds; in the box, where everything is slow, a hundred
-# times that.
-RESET_DEADLINE_S = 5.0
+# As for a reset: it takes milliseconds, in the box a hundred times that.
 QUIESCE_DEADLINE_S = 5.0
 
 _log = Logger("supervisor")
 
 
-class SupervisedDevice(ProcessListener):
-    """The device as transports see it (virtio_mmio.virtio_device.VirtioDevice), and its processes' owner."""
+class SupervisedDevice(DriverSide, ProcessListener):
+    """The device, and the owner of its processes."""
 
     __slots__ = ("_backends", "_features_known", "_operator_restart", "_policy", "_process", "_quiesced",
-                 "_restart_timer", "_rings", "_state_record", "_supervisor", "_vocabulary", "_waiting_resets",
-                 "call_fds", "config_space", "device_id", "features", "kick_fds", "last_cause", "module",
-                 "on_death", "on_restart_limit", "plan", "queue_max_sizes", "restarts", "since_s",
-                 "start_deaths", "state",
-                 "transport", "uid", "virtio_id", "writable_config")  # fmt: skip
+                 "_restart_timer", "_rings", "_state_record", "_vocabulary", "_waiting_resets", "gid",
+                 "last_cause", "module", "on_death", "on_restart_limit", "plan", "restarts", "since_s",
+                 "start_deaths", "state", "uid")  # fmt: skip
 
     def __init__(
         self,
@@ -66,27 +64,18 @@ class SupervisedDevice(ProcessListener):
         on_death: str,
         on_restart_limit: str,
         uid: int,
+        gid: int,
     ) -> None:
         """Takes over backends; start() makes the first process."""
-        self._supervisor = supervisor
-        self.device_id = device_id
+        super().__init__(supervisor, device_id, module, plan)
         self.module = module
         self.plan = plan
         self._backends = backends
         self.on_death = on_death
         self.on_restart_limit = on_restart_limit
         self.uid = uid
-        self.virtio_id = module.virtio_id
-        self.writable_config = module.writable_config
-        self.queue_max_sizes = plan.queue_sizes
-        # Non-blocking: a guest can't make the worker wait on a counter, nor a worker itself on a full one.
-        flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK
-        self.kick_fds = tuple(os.eventfd(0, flags) for _ in plan.queue_sizes)
-        self.call_fds = tuple(os.eventfd(0, flags) for _ in plan.queue_sizes)
-        self.features = 0
-        self.config_space = b""
+        self.gid = gid
         self._features_known = False
-        self.transport: Transport | None = None
         self.state = DEAD
         self.since_s = time.time()
         self.restarts = 0
@@ -95,46 +84,12 @@ class SupervisedDevice(ProcessListener):
         self._vocabulary = vocabulary_for(module.config_schema, module.state_schema, module.metrics_schema)
         self._policy = RestartPolicy(time.monotonic(), supervisor.restart_limit)
         self._process: DeviceProcess | None = None
-        self._rings: tuple[int, list[VringSetup]] | None = None
+        self._rings: DriverRings | None = None
         self._state_record: dict[str, Any] | None = None
         self._waiting_resets: list[_thread.LockType] = []
         self._quiesced = True
         self._restart_timer: Timer | None = None
         self._operator_restart = False
-
-    # What transports call, on vCPU threads.
-
-    def activate(self, features: int, vrings: list[VringSetup]) -> None:
-        """DRIVER_OK: the driver has set up its rings. Doesn't wait; doorbells gather in the eventfds."""
-        self._supervisor.loop.call_soon(lambda: self._activate(features, vrings))
-
-    def reset(self) -> bool:
-        """Takes the driver's rings away and waits, without the GIL, until nothing works on them any more.
-
-        On the main thread, at a reboot, it runs the supervisor's event loop meanwhile.
-
-        Returns:
-            False if that can't be had within the deadline; the VM is paused then.
-        """
-        if self._supervisor.is_on_its_thread():
-            return self._supervisor.reset_now(self)
-        done = _thread.allocate_lock()
-        done.acquire()
-        self._supervisor.loop.call_soon(lambda: self.begin_reset(done))
-        # begin_reset() has deadlines of its own, for the request and for the kill; this one is for main
-        # itself.
-        if done.acquire(timeout=3 * RESET_DEADLINE_S):
-            return True
-        self._supervisor.loop.call_soon(
-            lambda: self._supervisor.pause_vm(
-                f"device {self.device_id} can't be reset: its process doesn't die"
-            )
-        )
-        return False
-
-    def write_config(self, offset: int, data: bytes) -> None:
-        """Forwards a driver's write to config space, which the transport has checked and cached."""
-        self._supervisor.loop.call_soon(lambda: self._send("SET_CONFIG", {"offset": offset, "data": data}))
 
     # What the supervisor calls.
 
@@ -142,11 +97,6 @@ class SupervisedDevice(ProcessListener):
     def process(self) -> DeviceProcess | None:
         """The current process, if there is one."""
         return self._process
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether no process is on its way."""
-        return self.state not in (CONFIGURED, DYING, DEAD)
 
     @property
     def is_reset(self) -> bool:
@@ -172,17 +122,14 @@ class SupervisedDevice(ProcessListener):
         """Tells the process what it is and gives it its descriptors."""
         assert self._process is not None
         memory_fd, regions = self._supervisor.memory()
-        fields: dict[str, Any] = {
-            "version": PROTOCOL_VERSION,
-            "config": self.plan.config,
-            "memory": regions,
-            "backends": len(self._backends),
-            "queues": len(self.queue_max_sizes),
-            "inflight": False,
-            "seccomp": self._supervisor.seccomp,
-        }
-        if self._state_record is not None:
-            fields["state"] = self._state_record
+        fields = configure_fields(
+            self.plan.config,
+            regions,
+            backends=len(self._backends),
+            queues=len(self.queue_max_sizes),
+            seccomp=self._supervisor.seccomp,
+            state=self._state_record,
+        )
         descriptors = (memory_fd, *self._backends, *self.kick_fds, *self.call_fds)
         self._process.send("CONFIGURE", fields, descriptors)
 
@@ -198,8 +145,8 @@ class SupervisedDevice(ProcessListener):
         if self.state == PAUSED:
             assert self._rings is not None
             self._move(RUNNING)
-            for vring in self._rings[1]:
-                self._send("SET_VRING_ENABLE", {"index": vring.index, "enable": True})
+            for name, fields in self._rings.enable_messages():
+                self.tell(name, fields)
         elif self.state == STOPPED:
             self._policy = RestartPolicy(time.monotonic(), self._supervisor.restart_limit)
             self.start()
@@ -253,7 +200,7 @@ class SupervisedDevice(ProcessListener):
         elif name == "LOG":
             self._supervisor.log_for(self.device_id, fields["level"], fields["text"])
         elif name == "NEEDS_RESET" and self.state in (RUNNING, PAUSED):
-            self._give_up(f"device {self.device_id} needs a reset: {fields['reason']}")
+            self._give_up(ascii(fields["reason"])[1:-1])
         elif name == "STATE" and self.state in (READY, RUNNING, PAUSED):
             self._state_record = fields["record"]
         elif name == "CONFIG_CHANGED" and self.state in (READY, RUNNING, PAUSED):
@@ -311,10 +258,13 @@ class SupervisedDevice(ProcessListener):
             self.state = device_state.move(self.state, state)
             self.since_s = time.time()
 
-    def _activate(self, features: int, vrings: list[VringSetup]) -> None:
-        self._rings = (features, vrings)
+    def take_rings(self, rings: DriverRings) -> None:
+        """The driver has set up its rings."""
+        self._rings = rings
         if self.state == READY:
             self._give_rings(fresh=True)
+        elif self.state == NEEDS_RESET and self.transport is not None:
+            self.transport.needs_reset()  # the driver's reset has cleared what it was told before
 
     def _on_ready(self, features: int, config: bytes) -> None:
         assert self._process is not None
@@ -328,6 +278,8 @@ class SupervisedDevice(ProcessListener):
         self._move(READY)
         if not is_restart:
             self.config_space = config
+            if self.transport is not None:
+                self.transport.config_changed(config)
             if self._rings is not None:
                 self._give_rings(fresh=True)
             return
@@ -344,14 +296,8 @@ class SupervisedDevice(ProcessListener):
     def _give_rings(self, *, fresh: bool) -> None:
         """Sends the rings. Fresh ones begin at 0; a successor finds out where its predecessor was."""
         assert self._rings is not None
-        features, vrings = self._rings
-        self._send("SET_FEATURES", {"features": features})
-        for vring in vrings:
-            index = vring.index
-            self._send("SET_VRING_NUM", {"index": index, "num": vring.num})
-            addresses = {"desc_gpa": vring.desc_gpa, "avail_gpa": vring.avail_gpa, "used_gpa": vring.used_gpa}
-            self._send("SET_VRING_ADDR", {"index": index, **addresses})
-            self._send("SET_VRING_BASE", {"index": index, "base": 0} if fresh else {"index": index})
+        for name, fields in self._rings.setup_messages(fresh=fresh):
+            self.tell(name, fields)
         if self.state != READY:  # it was lost while it was told
             return
         self._move(PAUSED)
@@ -383,7 +329,7 @@ class SupervisedDevice(ProcessListener):
 
     def _give_up(self, reason: str) -> None:
         """The device can't go on before the driver resets it."""
-        _log.warning(reason)
+        self._supervisor.report_needs_reset(self.device_id, reason)
         self._move(NEEDS_RESET)
         self._quiesced = True
         if self.transport is not None:
@@ -396,7 +342,7 @@ class SupervisedDevice(ProcessListener):
             else:
                 self._restart_timer = self._supervisor.loop.call_later(delay_s, self._restart_now)
         elif verdict == "needs-reset":
-            self._give_up(f"device {self.device_id} needs a reset: its process {cause}")
+            self._give_up(f"its process {cause}")
         else:
             self._move(STOPPED)
             self._supervisor.pause_vm(f"device {self.device_id}: its process {cause}")
@@ -419,6 +365,7 @@ class SupervisedDevice(ProcessListener):
         if self.transport is not None:
             self.transport.config_changed(config)
 
-    def _send(self, name: str, fields: dict[str, Any]) -> None:
+    def tell(self, name: str, fields: dict[str, Any]) -> None:
+        """Sends the process a message, if there is one that is ready."""
         if self._process is not None and self.state in (READY, RUNNING, PAUSED):
             self._process.send(name, fields)

@@ -13,12 +13,9 @@ import time
 
 from ipc.channel import ChannelError
 from vmm_main.device_supervisor.device_state import READY, STOPPED
+from vmm_main.device_supervisor.driver_side import RESET_DEADLINE_S
 from vmm_main.device_supervisor.restart_policy import RESTARTS_AT_ONCE
-from vmm_main.device_supervisor.supervised_device import (
-    QUIESCE_DEADLINE_S,
-    RESET_DEADLINE_S,
-    SupervisedDevice,
-)
+from vmm_main.device_supervisor.supervised_device import QUIESCE_DEADLINE_S, SupervisedDevice
 from vmm_main.device_supervisor.zygote_link import ZygoteSupply
 from vmm_main.errors import HostError
 from vmm_main.log import Logger
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
 
     from device_procs.device_module import DeviceModule, DevicePlan
     from vmm_main.device_supervisor.device_process import DeviceProcess
+    from vmm_main.device_supervisor.driver_side import DriverSide
     from vmm_main.device_supervisor.restart_policy import RestartPolicy
     from vmm_main.device_supervisor.spawner import Spawner
     from vmm_main.device_supervisor.uid_lease import UidLease
@@ -107,6 +105,7 @@ class DeviceSupervisor:
             on_death=on_death,
             on_restart_limit=on_restart_limit,
             uid=self._lease.uid_for(len(self.devices)),
+            gid=self._lease.gid_for(len(self.devices)),
         )
         self.devices.append(device)
         device.start()
@@ -159,7 +158,7 @@ class DeviceSupervisor:
         for device in self.devices:
             device.resume()
 
-    def reset_now(self, device: SupervisedDevice) -> bool:
+    def reset_now(self, device: DriverSide) -> bool:
         """Takes a device's rings away, as a reboot does, and waits until nothing works on them.
 
         Returns:
@@ -192,7 +191,7 @@ class DeviceSupervisor:
         fields = {
             "kind": device.module.kind,
             "host_uid": device.uid,
-            "host_gid": device.uid,
+            "host_gid": device.gid,
             "limits": {"nofile": _DESCRIPTORS, "fsize": 0, "data": _DATA_BYTES},
             "seccomp": self.seccomp,
         }
@@ -222,6 +221,11 @@ class DeviceSupervisor:
         """An event for QMP."""
         if self._events is not None:
             self._events(name, data)
+
+    def report_needs_reset(self, device_id: str, reason: str) -> None:
+        """A device can't go on until its driver resets it: few drivers take notice, so people are told."""
+        _log.warning(f"device {device_id} needs a reset: {reason}")
+        self.emit("DEVICE_NEEDS_RESET", {"id": device_id, "reason": reason})
 
     def pause_vm(self, reason: str) -> None:
         """Pauses the VM because of a device."""

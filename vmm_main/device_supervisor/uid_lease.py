@@ -104,8 +104,8 @@ def _lock_block(lock: OwnedFd, base: int | None) -> int:
     _check_mapped(FIRST_UID, "the devices' uids; -uid-base N gives them others")
     # Pids differ among those who look: nearly always the first is free.
     begin = os.getpid() % BLOCKS
-    for block in (*range(begin, BLOCKS), *range(begin)):
-        first = FIRST_UID + block * UIDS_PER_VM
+    for step in range(BLOCKS):
+        first: int = FIRST_UID + (begin + step) % BLOCKS * UIDS_PER_VM
         if _try_lock(lock, first):
             return first
     raise HostError(f"{BLOCKS} VMs have all the uids there are for devices")

@@ -311,10 +311,9 @@ class VirtioMmioTransport:
             if fault is None:
                 queue.ready = True
                 return
-            _log.warning_once(
-                f"{self._device.device_id}: the driver's queue {self._queue_sel} can't be used: {fault}; "
-                "the device needs a reset"
-            )
+            # Once: the driver may go on writing here.
+            if not self._status & DEVICE_NEEDS_RESET:
+                self._device.report_fault(f"the driver's queue {self._queue_sel} can't be used: {fault}")
             self._set_needs_reset()
 
     # The configuration space.

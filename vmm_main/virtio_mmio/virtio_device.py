@@ -62,6 +62,12 @@ if TYPE_CHECKING:
         def write_config(self, offset: int, data: bytes) -> None:
             """The driver has written one of writable_config. On a vCPU's thread; forwards without waiting."""
 
+        def report_fault(self, reason: str) -> None:
+            """The driver has done what can't be served; the transport shows DEVICE_NEEDS_RESET.
+
+            On a vCPU's thread, with the transport's lock held: doesn't wait, and doesn't call back.
+            """
+
     class Transport(Protocol):
         """Who stands between a device and its driver. Called on the main thread."""
 

@@ -44,6 +44,7 @@ class NotingDevice:
         self.call_fds = [os.eventfd(0) for _ in queue_max_sizes]
         self.transport: Transport | None = None
         self.calls: list[str] = []
+        self.faults: list[str] = []
         self.vrings: list[VringSetup] = []
         self.accepted = 0
         self.when_reset: Callable[[], bool] = lambda: True
@@ -59,6 +60,9 @@ class NotingDevice:
 
     def write_config(self, offset: int, data: bytes) -> None:
         self.calls.append(f"write {offset} {data.hex()}")
+
+    def report_fault(self, reason: str) -> None:
+        self.faults.append(reason)
 
     def told(self) -> Transport:
         assert self.transport is not None

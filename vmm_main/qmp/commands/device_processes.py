@@ -167,8 +167,9 @@ TABLE = Table(
             Member("action", DEATH_ACTION, "What follows."),
         ),
         Event(
-            "DEVICE_PROCESS_RESTARTED",
-            "A device has a new process, which has gone on where the old one was.",
+            "DEVICE_NEEDS_RESET",
+            "A device can't go on until the guest's driver resets it: its rings are malformed, or its "
+            "process died and isn't replaced. Many drivers take no notice.",
             Member("id", STR, "The device's id."),
             Member("pid", INT, "The new process."),
             Member("restarts", INT, "How often that has happened."),

@@ -1,0 +1,90 @@
+"""What a device process is told: about itself when it begins, and about the driver's rings."""
+
+from __future__ import annotations
+
+import os
+
+from ipc.messages import PROTOCOL_VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from vmm_main.virtio_mmio.virtio_device import VringSetup
+
+
+def configure_fields(
+    config: dict[str, Any],
+    memory: list[dict[str, Any]],
+    *,
+    backends: int,
+    queues: int,
+    seccomp: bool,
+    state: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """The fields of CONFIGURE.
+
+    Args:
+        config: The device's own, as its module planned it.
+        memory: The table of guest memory.
+        backends: How many descriptors of back ends come with it.
+        queues: How many queues it has.
+        seccomp: Whether its threads get their filters.
+        state: The device-state record of its predecessor, if that left one.
+    """
+    fields: dict[str, Any] = {
+        "version": PROTOCOL_VERSION,
+        "config": config,
+        "memory": memory,
+        "backends": backends,
+        "queues": queues,
+        "inflight": False,
+        "seccomp": seccomp,
+    }
+    if state is not None:
+        fields["state"] = state
+    return fields
+
+
+def make_eventfds(count: int) -> tuple[int, ...]:
+    """Eventfds for kicks or calls: as long as the device lives, whatever its processes do."""
+    # Non-blocking: nobody can be made to wait on a counter that is full or, where it is read, empty.
+    return tuple(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(count))
+
+
+class DriverRings:
+    """The rings of a driver that has set DRIVER_OK, and the features that it has accepted."""
+
+    __slots__ = ("features", "vrings")
+
+    def __init__(self, features: int, vrings: list[VringSetup]) -> None:
+        self.features = features
+        self.vrings = vrings
+
+    def setup_messages(self, *, fresh: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Name and fields of each message that gives the rings to a process, all of them still disabled.
+
+        Args:
+            fresh: Whether the driver has just set them up. They begin at 0 then; otherwise the process finds
+                out where its predecessor was.
+        """
+        yield "SET_FEATURES", {"features": self.features}
+        for vring in self.vrings:
+            index = {"index": vring.index}
+            yield "SET_VRING_NUM", {**index, "num": vring.num}
+            yield (
+                "SET_VRING_ADDR",
+                {
+                    **index,
+                    "desc_gpa": vring.desc_gpa,
+                    "avail_gpa": vring.avail_gpa,
+                    "used_gpa": vring.used_gpa,
+                },
+            )
+            yield "SET_VRING_BASE", {**index, "base": 0} if fresh else index
+
+    def enable_messages(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Name and fields of each message that lets the process work on them."""
+        for vring in self.vrings:
+            yield "SET_VRING_ENABLE", {"index": vring.index, "enable": True}
