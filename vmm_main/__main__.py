@@ -9,17 +9,28 @@ import sys
 gc.disable()  # until the guest runs: a collection among modules finds nothing, and they cost 0.7 ms
 
 if "bulkhead_path" in sys._xoptions:  # set by launcher.c, since -S leaves site-packages out
+    import posix
+    from marshal import loads
+
     folders = str(sys._xoptions["bulkhead_path"]).split(":")
     sys.path += folders
+    try:
+        fd = posix.open(f"{folders[0]}/vmm_main/__pycache__/start.{sys.implementation.cache_tag}.bundle", 0)
+        made_in, entries = loads(posix.read(fd, 1 << 24))
+        posix.close(fd)
+        name, source, size_and_time, code = entries[0]
+        current = posix.stat(source)[6:9:2] == size_and_time
+    except (OSError, EOFError, TypeError, ValueError):
+        current = False
+    if current:
+        start_bundle = {"__name__": name}
+        exec(code, start_bundle)
+        start_bundle["run_bundle"](folders[0], made_in, entries)
+    else:
+        from vmm_main.start_bundle import import_and_bundle
 
-    from vmm_main.direct_finder import install
+        import_and_bundle(folders[0])
 
-    install(folders[0])
-
-from vmm_main.kvm.early_setup import begin_unless_later  # noqa: E402  (found by what is above)
-
-begin_unless_later(sys.argv[1:])
-
-from vmm_main.start import main  # noqa: E402  (while KVM is being set up)
+from vmm_main.start import main  # noqa: E402  (found by what is above)
 
 sys.exit(main(sys.argv[1:]))

@@ -30,9 +30,15 @@ _ST_SIZE, _ST_MTIME = 6, 8  # os.stat_result as a tuple has whole seconds, as a 
 class _LoaderWithCode(SourceFileLoader):
     """Python's loader of source files, with the code already read."""
 
-    def __init__(self, name: str, path: str, code: CodeType) -> None:
+    def __init__(self, name: str, path: str, code: CodeType, completed: list[str]) -> None:
         super().__init__(name, path)
         self._code: CodeType | None = code
+        self._completed = completed
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Runs the module, and notes that it is there with all that it imports."""
+        super().exec_module(module)
+        self._completed.append(module.__name__)
 
     def get_code(self, fullname: str) -> CodeType | None:
         """Gives the code once; a reload reads the file again."""
@@ -43,10 +49,11 @@ class _LoaderWithCode(SourceFileLoader):
 class DirectFinder:
     """A finder for sys.meta_path."""
 
-    __slots__ = ("_folder", "_suffix")
+    __slots__ = ("_folder", "_suffix", "completed")
 
     def __init__(self, folder: str) -> None:
         """Takes the folder that holds the package."""
+        self.completed: list[str] = []  # the modules that are there, each behind all that it imports
         self._folder = folder
         self._suffix = f".{sys.implementation.cache_tag}.pyc"
 
@@ -80,7 +87,7 @@ class DirectFinder:
         if content[:_HEADER_BYTES] != _TIMESTAMP_PYC + made_of:
             return None
         code = loads(memoryview(content)[_HEADER_BYTES:])
-        spec = ModuleSpec(fullname, _LoaderWithCode(fullname, source, code), origin=source)
+        spec = ModuleSpec(fullname, _LoaderWithCode(fullname, source, code, self.completed), origin=source)
         if is_package:
             spec.submodule_search_locations = [parent]
         spec.has_location = True
@@ -88,10 +95,13 @@ class DirectFinder:
         return spec
 
 
-def install(folder: str) -> None:
+def install(folder: str) -> DirectFinder | None:
     """Puts a finder for vmm_main in folder before Python's, unless .pyc files are elsewhere or other ones."""
-    if not sys.flags.optimize and sys.pycache_prefix is None:
-        sys.meta_path.insert(0, DirectFinder(folder))
+    if sys.flags.optimize or sys.pycache_prefix is not None:
+        return None
+    finder = DirectFinder(folder)
+    sys.meta_path.insert(0, finder)
+    return finder
 
 
 def _uint32(number: int) -> bytes:

@@ -21,7 +21,7 @@ from vmm_main.command_line.parser import parse
 from vmm_main.errors import BulkheadError, HostError
 from vmm_main.event_loop import EventLoop
 from vmm_main.fd_sets import FdSets
-from vmm_main.kvm.early_setup import begin_early_setup
+from vmm_main.kvm.early_setup import begin_early_setup, begin_unless_later
 from vmm_main.machine.machine import PRELAUNCH, Machine
 from vmm_main.process_life import (
     Daemon,
@@ -51,6 +51,7 @@ _STDERR = 2
 def main(arguments: list[str]) -> int:
     """Runs one VM from its command line to its end and returns the exit status."""
     open_standard_descriptors()
+    begin_unless_later(arguments)
     daemon: Daemon | None = None
     try:
         config = parse(arguments)

@@ -48,6 +48,10 @@ void kvm_early_setup_begin(void)
 
     if (begun)
         return;
+    /* /dev/kvm must not take the number of a standard descriptor that the caller has left closed. */
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            return;
     begun = true;
     /* The process's signals are for threads that know what to do with them. */
     sigfillset(&all);

@@ -9,7 +9,7 @@ struct kvm_early_setup {
     struct kvm_cpuid2 *cpuid; /* KVM_GET_SUPPORTED_CPUID's, static */
 };
 
-/* Begins on a thread of its own; nothing happens if it has begun before. */
+/* Begins on a thread of its own, once. Nothing happens while 0, 1 or 2 is closed. */
 void kvm_early_setup_begin(void);
 
 /* Waits until the thread has ended and hands its results over, once. Nothing is ready if it hasn't begun. */

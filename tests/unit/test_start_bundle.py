@@ -1,0 +1,116 @@
+"""The modules of a start in one file: made if there is none, used while it is up to date, else made anew."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import _cffi_backend
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_IMPORTED = "import time:"
+
+
+class Copy:
+    """A copy of the program, to be started and changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for package in ("vmm_main", "device_procs", "ipc"):
+            shutil.copytree(
+                CHECKOUT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.c")
+            )
+
+    def start(self) -> tuple[str, set[str]]:
+        """Has the program say its version; returns that, and what Python imported for it."""
+        packages = Path(_cffi_backend.__file__).parent
+        path = f"bulkhead_path={self.folder}:{packages}"
+        program = self.folder / "vmm_main" / "__main__.py"
+        ran = subprocess.run(
+            [sys.executable, "-I", "-S", "-E", "-X", "importtime", "-X", path, program, "-version"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        lines = ran.stderr.splitlines()
+        said = "\n".join(line for line in lines if _IMPORTED not in line)
+        assert not said, said
+        return ran.stdout, {line.rpartition("|")[2].strip() for line in lines if "vmm_main" in line}
+
+    def warm(self) -> None:
+        """As often as it takes until the bundle is there: once for the .pyc files, once for the bundle."""
+        assert self.bundles() == []
+        self.start()
+        assert self.bundles() == []
+        self.start()
+        assert len(self.bundles()) == 1
+
+    def bundles(self) -> list[Path]:
+        """The bundle, and whatever else of that name lies about."""
+        return list((self.folder / "vmm_main" / "__pycache__").glob("start.*bundle*"))
+
+    def uses_bundle(self) -> bool:
+        """Whether the next start does."""
+        said, imported = self.start()
+        assert said.startswith("Bulkhead ")
+        assert ("vmm_main.start" in imported) == ("vmm_main.errors" in imported)
+        return "vmm_main.start" not in imported
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Copy:
+    """One whose bundle is made."""
+    made = Copy(tmp_path / "code")
+    made.warm()
+    return made
+
+
+def test_it_is_used_while_it_is_up_to_date(copy: Copy) -> None:
+    assert copy.uses_bundle()
+    assert copy.uses_bundle()
+
+
+@pytest.mark.parametrize("module", ["__init__", "errors", "start", "start_bundle", "direct_finder"])
+def test_a_changed_source_counts_at_once(copy: Copy, module: str) -> None:
+    source = copy.folder / "vmm_main" / f"{module}.py"
+    source.write_text(source.read_text() + "print('changed')\n")
+    said, _ = copy.start()
+    assert "changed" in said
+    copy.start()
+    said, imported = copy.start()
+    assert "changed" in said
+    assert "vmm_main.start" not in imported
+
+
+def test_a_source_that_is_gone_counts_at_once(copy: Copy) -> None:
+    (copy.folder / "vmm_main" / "log.py").unlink()
+    with pytest.raises(AssertionError, match="No module named"):
+        copy.start()
+
+
+def test_another_folder_makes_its_own(copy: Copy, tmp_path: Path) -> None:
+    copy.folder.rename(tmp_path / "moved")
+    copy.folder = tmp_path / "moved"
+    assert not copy.uses_bundle()
+    assert copy.uses_bundle()
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", b"cut"])
+def test_a_damaged_one_is_made_anew(copy: Copy, content: bytes) -> None:
+    (bundle,) = copy.bundles()
+    bundle.write_bytes(bundle.read_bytes()[:10000] if content == b"cut" else content)
+    assert not copy.uses_bundle()
+    assert copy.uses_bundle()
+
+
+def test_where_it_cannot_be_made_the_start_goes_on(copy: Copy) -> None:
+    (bundle,) = copy.bundles()
+    bundle.unlink()
+    bundle.mkdir()
+    assert not copy.uses_bundle()
+    assert not copy.uses_bundle()
+    assert copy.bundles() == [bundle]
