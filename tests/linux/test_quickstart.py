@@ -25,6 +25,8 @@ def test_scripted_first_boot(image: GuestImage, bulkhead: Path) -> None:
         "memory: ",
         "clock source: kvm-clock",
         "nonce",
+        "from the host's random numbers: ",
+        "rng0 (virtio-rng)",
         "powered off",
     ):
         assert answer in ran.stdout

@@ -30,7 +30,7 @@ guest about itself and powers it off. Where /dev/kvm can't run Linux, it all hap
 
 EPILOG = """Exit status: 0 if everything happened; 1 setup failed, 10 the VMM doesn't start, 11 no shell in
 the guest, 12 to 16 no or a wrong answer about kernel, CPUs, memory, clock source, nonce; 17 no power-off,
-18 the VMM failed; 124 out of time, 125 the box failed."""
+18 the VMM failed; 19 no random numbers, 20 no process table; 124 out of time, 125 the box failed."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,6 +68,8 @@ def vmm_command(vmm: str, image: GuestImage, cpus: int, memory_mib: int) -> list
     """Starts the VMM with the guest's serial port on its standard input and output."""
     command = [vmm, "-machine", "microvm", "-smp", str(cpus), "-m", str(memory_mib)]
     command += ["-kernel", str(image.bzimage), "-initrd", str(image.initramfs)]
+    command += ["-object", "rng-random,id=host,filename=/dev/urandom"]
+    command += ["-device", "virtio-rng-device,rng=host,id=rng0"]
     return [*command, "-append", "console=ttyS0 quiet", "-serial", "stdio"]
 
 

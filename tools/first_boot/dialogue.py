@@ -10,8 +10,11 @@ import re
 import secrets
 import socket
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from tools.first_boot.process_table import ProcessTableError, device_processes, table
 from tools.first_boot.serial_console import ConsoleError, SerialConsole
 
 BOOT_DEADLINE_S = 300.0
@@ -28,6 +31,11 @@ STATUS_CLOCK = 15
 STATUS_NONCE = 16
 STATUS_POWER_OFF = 17
 STATUS_VMM_EXIT = 18
+STATUS_RANDOM = 19
+STATUS_PROCESSES = 20
+
+RANDOM_DEVICE = "/dev/hwrng"
+RANDOM_BYTES = 16
 
 
 class StepError(Exception):
@@ -88,6 +96,38 @@ def ask_guest(console: SerialConsole, cpus: int, memory_mib: int, say: Callable[
     say(f"nonce computed in the guest: {nonce}")
 
 
+def read_random_numbers(console: SerialConsole, say: Callable[[str], None]) -> None:
+    """Reads random bytes that the VM's entropy device gives the guest.
+
+    Raises:
+        StepError: There are none, or the same twice.
+    """
+    command = f"head -c {RANDOM_BYTES} {RANDOM_DEVICE} | od -An -v -tx1 | tr -d ' \\n'; echo"
+    first, second = (
+        _ask(console, STATUS_RANDOM, command, f"[0-9a-f]{{{2 * RANDOM_BYTES}}}") for _ in range(2)
+    )
+    if first == second:
+        raise StepError(STATUS_RANDOM, f"{RANDOM_DEVICE} gave {first} twice")
+    say(f"from the host's random numbers: {first}")
+
+
+def show_processes(vmm: subprocess.Popen[bytes], qmp_path: Path, say: Callable[[str], None]) -> None:
+    """Says which processes the VM is made of.
+
+    Raises:
+        StepError: QMP doesn't tell, or a device has none.
+    """
+    try:
+        devices = device_processes(qmp_path)
+        lines = table(vmm.pid, devices)
+    except ProcessTableError as error:
+        raise StepError(STATUS_PROCESSES, f"no process table: {error}") from error
+    if not devices:
+        raise StepError(STATUS_PROCESSES, "no process table: the VM has no device")
+    for line in lines:
+        say(line)
+
+
 def power_off(console: SerialConsole, vmm: subprocess.Popen[bytes], say: Callable[[str], None]) -> None:
     """Powers the guest off and waits for the VMM to end.
 
@@ -122,10 +162,12 @@ def first_boot(vmm_command: Sequence[str], cpus: int, memory_mib: int, say: Call
         StepError: a step didn't happen; the VMM is gone then, too.
     """
     ours, theirs = socket.socketpair()
-    with ours:
+    with ours, tempfile.TemporaryDirectory(prefix="bulkhead-") as directory:
+        qmp_path = Path(directory) / "qmp"
+        command = [*vmm_command, "-qmp", f"unix:{qmp_path},server,nowait"]
         try:
             with theirs:
-                vmm = subprocess.Popen(vmm_command, stdin=theirs.fileno(), stdout=theirs.fileno())
+                vmm = subprocess.Popen(command, stdin=theirs.fileno(), stdout=theirs.fileno())
         except OSError as error:
             raise StepError(STATUS_START, f"{vmm_command[0]} doesn't start: {error.strerror}") from error
         try:
@@ -136,6 +178,8 @@ def first_boot(vmm_command: Sequence[str], cpus: int, memory_mib: int, say: Call
                 raise StepError(STATUS_SHELL, f"the guest gives no shell: {error}") from error
             say("the guest is at its shell")
             ask_guest(console, cpus, memory_mib, say)
+            read_random_numbers(console, say)
+            show_processes(vmm, qmp_path, say)
             power_off(console, vmm, say)
         finally:
             vmm.kill()

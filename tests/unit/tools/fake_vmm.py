@@ -6,10 +6,13 @@ Commands run in the host's shell, with the few files that the dialogue asks for 
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 BROKEN = os.environ.get("FAKE_BREAK", "")
@@ -30,14 +33,18 @@ def prepare(root: Path) -> dict[str, str]:
         if BROKEN == "clock"
         else "kvm-clock\n",
         "/proc/sys/kernel/random/boot_id": f"{BOOT_ID}\n",
+        "/dev/hwrng": "the same bytes every time" if BROKEN == "random" else "",
     }
     programs = {
         "uname": "exit 1" if BROKEN == "kernel" else "echo 6.1.0-1-cloud-amd64",
         "nproc": f"echo {3 if BROKEN == 'cpus' else 2}",
     }
+    replaced: dict[str, str] = {}
     if BROKEN == "nonce":
         programs["sha256sum"] = f"echo {'0' * 64}  -"
-    replaced = {}
+    if BROKEN != "random":
+        del files["/dev/hwrng"]
+        replaced["/dev/hwrng"] = "/dev/urandom"
     for path, content in files.items():
         file = root / path[1:].replace("/", "_")
         file.write_text(content)
@@ -50,8 +57,26 @@ def prepare(root: Path) -> dict[str, str]:
     return replaced
 
 
+def serve_qmp(listening: socket.socket) -> None:
+    """Answers one client as the VMM would."""
+    device = {"id": "rng0", "kind": "virtio-rng", "pid": os.getpid(), "uid": 7, "state": "running"}
+    if BROKEN == "processes":
+        del device["pid"]
+    client, _ = listening.accept()
+    with client, client.makefile("rw") as lines:
+        answers: tuple[dict[str, object], ...] = ({"QMP": {}}, {"return": {}}, {"return": [device]})
+        for answer in answers:
+            lines.write(json.dumps(answer) + "\n")
+            lines.flush()
+            lines.readline()
+
+
 def main() -> int:
     """Boots, talks, powers off."""
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(sys.argv[sys.argv.index("-qmp") + 1].removeprefix("unix:").partition(",")[0])
+    listening.listen()
+    threading.Thread(target=serve_qmp, args=(listening,), daemon=True).start()
     if BROKEN == "boot":
         say("Kernel panic - not syncing: No working init found\n")
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -36,7 +37,11 @@ def test_everything_happens(tmp_path: Path) -> None:
         "clock source: kvm-clock",
     ]
     assert lines[6].startswith("nonce computed in the guest: ")
-    assert lines[7:] == ["powered off"]
+    assert re.fullmatch("from the host's random numbers: [0-9a-f]{32}", lines[7])
+    assert lines[8].split() == ["process", "pid", "uid", "state", "own", "memory"]
+    assert lines[9].startswith("main ")
+    assert lines[10].startswith("rng0 (virtio-rng) ")
+    assert lines[11:] == ["powered off"]
 
 
 def test_nonces_differ(tmp_path: Path) -> None:
@@ -56,6 +61,8 @@ def test_nonces_differ(tmp_path: Path) -> None:
         ("nonce", 16),
         ("poweroff", 17),
         ("exit", 18),
+        ("random", 19),
+        ("processes", 20),
     ],
 )
 def test_broken_step_is_told_by_the_status(tmp_path: Path, broken: str, status: int) -> None:
