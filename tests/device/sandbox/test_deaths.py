@@ -1,0 +1,99 @@
+"""How a device process dies, and what its black box and its exit status say of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from device_procs.data_plane._data_plane import lib
+from tests.device.sandbox.told_extension import lib as told_lib
+from tests.device.sandbox.told_rig import CONTROL, WORKER, ToldRig, told_device
+from tests.device.zygote.zygote_rig import ZygoteRig
+
+FOLDER = "virtio_rng"
+THREADS = {CONTROL: lib.BLACK_BOX_CONTROL_THREAD, WORKER: lib.BLACK_BOX_WORKER_THREAD}
+NOWHERE = 0x10
+
+
+@pytest.fixture
+def device(confined: ZygoteRig) -> Iterator[ToldRig]:
+    with told_device(confined, FOLDER) as rig:
+        rig.get_ready()
+        rig.request("GET_METRICS", "METRICS")  # it is up, and its handlers are in place
+        yield rig
+
+
+@pytest.mark.parametrize("thread", THREADS)
+def test_a_bad_read_is_written_down_and_kills_by_sigsegv(device: ToldRig, thread: str) -> None:
+    device.tell(thread, told_lib.TOLD_BAD_READ, (NOWHERE,))
+    assert device.wait_for_end() == -signal.SIGSEGV
+    box = device.black_box.page
+    assert (box.fault_signal, box.fault_thread, box.fault_address) == (11, THREADS[thread], NOWHERE)
+    assert box.fault_rip != 0
+    assert box.refused_thread == lib.BLACK_BOX_NO_THREAD
+
+
+@pytest.mark.parametrize("thread", THREADS)
+def test_an_abort_is_told_as_one(device: ToldRig, thread: str) -> None:
+    device.tell(thread, told_lib.TOLD_ABORT, ())
+    assert device.wait_for_end() == 128 + signal.SIGABRT
+    box = device.black_box.page
+    assert (box.fault_signal, box.fault_thread) == (signal.SIGABRT, THREADS[thread])
+    assert box.refused_thread == lib.BLACK_BOX_NO_THREAD
+
+
+def test_an_abort_without_filters_is_told_as_one(unfiltered: ZygoteRig) -> None:
+    with told_device(unfiltered, FOLDER) as device:
+        device.get_ready()
+        device.tell(WORKER, told_lib.TOLD_ABORT, ())
+        assert device.wait_for_end() == 128 + signal.SIGABRT
+        box = device.black_box.page
+        assert (box.fault_signal, box.fault_thread) == (signal.SIGABRT, THREADS[WORKER])
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (signal.SIGKILL, -signal.SIGKILL),
+        (signal.SIGSEGV, -signal.SIGSEGV),
+        # The first process of a pid namespace can't die of these unless the CPU raises them.
+        (signal.SIGABRT, 128 + signal.SIGABRT),
+        (signal.SIGBUS, 128 + signal.SIGBUS),
+        (signal.SIGSYS, 128 + signal.SIGSYS),
+    ],
+    ids=lambda value: value.name if isinstance(value, signal.Signals) else "",
+)
+def test_a_signal_from_outside_ends_it(device: ToldRig, number: signal.Signals, status: int) -> None:
+    signal.pidfd_send_signal(device.pidfd, number)
+    assert device.wait_for_end() == status
+    assert device.black_box.page.fault_signal == (0 if number == signal.SIGKILL else number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_it_ends_with_main_and_not_by_a_polite_signal(device: ToldRig, number: signal.Signals) -> None:
+    signal.pidfd_send_signal(device.pidfd, number)
+    assert device.request("GET_METRICS", "METRICS")
+
+
+def test_it_goes_on_after_being_stopped(device: ToldRig) -> None:
+    for _ in range(3):
+        signal.pidfd_send_signal(device.pidfd, signal.SIGSTOP)
+        os.waitid(os.P_PIDFD, device.pidfd, os.WSTOPPED)
+        signal.pidfd_send_signal(device.pidfd, signal.SIGCONT)
+        assert device.request("GET_METRICS", "METRICS")
+
+
+def test_the_end_of_its_socket_is_its_end(device: ToldRig) -> None:
+    device.channel.close()
+    assert device.wait_for_end() == 0
+
+
+def test_its_threads_have_names(device: ToldRig) -> None:
+    tasks = Path(f"/proc/{device.pid}/task").iterdir()
+    names = sorted((task / "comm").read_text(encoding="utf-8").strip() for task in tasks)
+    assert "worker0" in names
+    assert len(names) == 2
