@@ -31,6 +31,7 @@ from vmm_main.log import Logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from device_procs.device_module import DeviceModule, DevicePlan
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 # As for a reset: it takes milliseconds, in the box a hundred times that.
 QUIESCE_DEADLINE_S = 5.0
+METRICS_DEADLINE_S = 5.0
 
 _log = Logger("supervisor")
 
@@ -166,6 +168,15 @@ class SupervisedDevice(DriverSide, ProcessListener):
             if self.state == NEEDS_RESET:
                 self.start()
             done.release()
+
+    def request_metrics(self, on_answer: Callable[[dict[str, Any]], None]) -> bool:
+        """Asks the process what it has counted; False if there is none that could answer now."""
+        if self._process is None or self.state not in (READY, RUNNING, PAUSED):
+            return False
+        self._process.request(
+            "GET_METRICS", METRICS_DEADLINE_S, lambda message: on_answer(message.fields), "METRICS"
+        )
+        return True
 
     def restart(self) -> None:
         """The operator's wish: a new process, whatever the policy says."""

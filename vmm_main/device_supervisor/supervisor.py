@@ -41,6 +41,9 @@ _START_TRIES = 3
 # At the end of the VM: SIGKILL is quick, and SIGTERM promises an end within a second.
 _END_DEADLINE_S = 0.5
 
+# How long QMP waits for a device's counters, which takes it a tenth of a millisecond.
+_METRICS_WAIT_S = 1.0
+
 # A device process's own limits (DESIGN §6). Private memory: what Python and its threads' stacks need, with
 # room.
 _DESCRIPTORS = 256
@@ -173,6 +176,13 @@ class DeviceSupervisor:
     def is_on_its_thread(self) -> bool:
         """Whether the caller is the thread that the event loop runs on."""
         return _thread.get_ident() == self._thread
+
+    def metrics_of(self, device: SupervisedDevice) -> dict[str, Any] | None:
+        """What a device has counted, or None if it doesn't answer: main waits for it a moment only."""
+        answers: list[dict[str, Any]] = []
+        if device.request_metrics(answers.append):
+            self._wait(lambda: bool(answers) or device.process is None, _METRICS_WAIT_S)
+        return answers[0] if answers else None
 
     def _wait(self, is_done: Callable[[], bool], deadline_s: float) -> None:
         until_s = time.monotonic() + deadline_s

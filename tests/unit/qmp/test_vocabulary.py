@@ -61,7 +61,11 @@ def test_every_command_and_event_promised_is_there(client: RawClient) -> None:
 
 def test_every_query_returns_what_its_table_says(client: RawClient) -> None:
     vocabulary = Vocabulary(TABLES)
-    queries = [name for name in vocabulary.commands if name.startswith("query-")]
+    queries = [
+        name
+        for name, command in vocabulary.commands.items()
+        if name.startswith("query-") and all(member.optional for member in command.arguments.members)
+    ]
     assert len(queries) > 5
     for name in queries:
         check_value(client.execute(name)["return"], vocabulary.commands[name].returns, name)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 
 from vmm_main.qmp.qmp_error import QmpError
-from vmm_main.qmp.schema import INT, STR, ArrayOf, Command, Enum, Event, Member, Struct, Table
+from vmm_main.qmp.schema import ANY, INT, STR, ArrayOf, Command, Enum, Event, Member, Struct, Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from vmm_main.device_supervisor.supervised_device import SupervisedDevice
+    from vmm_main.device_supervisor.supervisor import DeviceSupervisor
     from vmm_main.qmp.session import Call
 
 DEVICE_STATE = Enum(
@@ -58,6 +59,22 @@ DEVICE_PROCESS_INFO = Struct(
     Member("last-death", STR, "What the last process that died died of.", optional=True),
     Member("system-calls", ArrayOf(STR), "What its threads' filters allow; empty without filters."),
     Member("memory", PROCESS_MEMORY, "What it takes, if there is a process.", optional=True),
+)
+
+QUEUE_COUNTERS = Struct(
+    "DeviceQueueCounters",
+    "What has gone through a queue.",
+    Member("popped", INT, "Requests taken from the driver."),
+    Member("completed", INT, "Requests given back."),
+    Member("kicks", INT, "Times the driver has called."),
+    Member("signals", INT, "Times the driver was called."),
+)
+DEVICE_METRICS = Struct(
+    "DeviceMetrics",
+    "What a device has counted since its process became ready.",
+    Member("id", STR, "The device's id."),
+    Member("metrics", ANY, "By name; what there is depends on the kind of device."),
+    Member("queues", ArrayOf(QUEUE_COUNTERS), "Of each queue."),
 )
 
 _STATUS_FIELDS = {
@@ -118,13 +135,27 @@ def _memory(pid: int) -> dict[str, int] | None:
     return found if len(found) == len(_STATUS_FIELDS) else None
 
 
-def _device_process_restart(call: Call) -> None:
+def _query_device_metrics(call: Call) -> dict[str, Any]:
+    supervisor, device = _find(call)
+    metrics = supervisor.metrics_of(device)
+    if metrics is None:
+        raise QmpError(f"Device '{device.device_id}' doesn't answer: it is {device.state}")
+    box = device.process.black_box if device.process is not None else None
+    queues = [] if box is None else [box.queue_counters(i) for i in range(len(device.queue_max_sizes))]
+    return {"id": device.device_id, "metrics": metrics, "queues": queues}
+
+
+def _find(call: Call) -> tuple[DeviceSupervisor, SupervisedDevice]:
     supervisor = call.machine.supervisor
     device_id = call.arguments["id"]
     device = supervisor.find(device_id) if supervisor is not None else None
-    if device is None:
+    if supervisor is None or device is None:
         raise QmpError(f"Device '{device_id}' not found", "DeviceNotFound")
-    device.restart()
+    return supervisor, device
+
+
+def _device_process_restart(call: Call) -> None:
+    _find(call)[1].restart()
 
 
 TABLE = Table(
@@ -148,6 +179,18 @@ TABLE = Table(
                     "pid": 4711,
                 }
             ],
+        ),
+        Command(
+            "query-device-metrics",
+            "Tells what a device's present process has counted.",
+            _query_device_metrics,
+            Member("id", STR, "The device's id."),
+            returns=DEVICE_METRICS,
+            example={
+                "id": "rng0",
+                "metrics": {"requests": 1, "bytes": 64},
+                "queues": [{"popped": 1, "completed": 1, "kicks": 1, "signals": 1}],
+            },
         ),
         Command(
             "device_process_restart",
