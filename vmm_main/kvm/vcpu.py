@@ -1,7 +1,8 @@
 """One vCPU: its descriptor, its thread, and what Python does with the exits that the C loop hands up.
 
 The thread is in one of three places: in KVM_RUN (C, without the GIL), in a device's Python code, or parked at
-the gate. Whoever wants it elsewhere says so in `request` and kicks; the thread looks at the top of its loop.
+the gate, where it begins. Whoever wants it elsewhere says so in `request` and kicks; the thread looks at the
+top of its loop.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class VcpuFailure:
 class Vcpu:
     """A vCPU of one KVM VM, from its making to its close."""
 
-    __slots__ = ("_at_gate", "_ended", "_gate", "_io_bus", "_mmio_bus", "_on_failure", "_on_triple_fault",
-                 "_parked_event", "c", "cpu", "request", "thread_id")  # fmt: skip
+    __slots__ = ("_at_gate", "_ended", "_gate", "_has_thread_id", "_io_bus", "_mmio_bus", "_on_failure",
+                 "_on_triple_fault", "_parked_event", "_thread_id", "c", "cpu", "request")  # fmt: skip
 
     def __init__(
         self,
@@ -84,17 +85,26 @@ class Vcpu:
         self._parked_event = parked_event
         self._on_failure = on_failure
         self.request = PARK
-        self.thread_id = 0
+        # A thread is born parked: _at_gate is free, and it takes _gate before anything else. So nobody waits
+        # for it to come to the gate before the guest's first instruction.
         self._gate = _thread.allocate_lock()
         self._gate.acquire()
         self._at_gate = _thread.allocate_lock()
-        self._at_gate.acquire()
+        self._thread_id = 0
+        self._has_thread_id = _thread.allocate_lock()
+        self._has_thread_id.acquire()
         self._ended = _thread.allocate_lock()
 
     @property
     def fd(self) -> int:
         """The vCPU's descriptor."""
         return int(self.c.fd)
+
+    @property
+    def thread_id(self) -> int:
+        """The kernel's id of the thread, which must have been started."""
+        with self._has_thread_id:
+            return self._thread_id
 
     def start(self) -> None:
         """Starts the thread; it goes to the gate."""
@@ -143,26 +153,27 @@ class Vcpu:
         lib.vcpu_deinit(self.c)
 
     def _thread(self) -> None:
-        self.thread_id = lib.vcpu_attach_thread(self.c)
+        self._thread_id = lib.vcpu_attach_thread(self.c)
+        self._has_thread_id.release()
         try:
             confine_vcpu_thread()
         except HostError as error:
             self._on_failure(VcpuFailure(self.cpu, 0, 0, error))
         try:
-            while self._pass_gate():
+            self._gate.acquire()
+            while self.request != END:
                 self._run()
+                self._park()
         finally:
             lib.vcpu_detach_thread(self.c)
             self._ended.release()
 
-    def _pass_gate(self) -> bool:
-        """Parks while the request says so; False to end."""
-        if self.request != RUN:
-            self._at_gate.release()
-            if self._parked_event >= 0:
-                os.eventfd_write(self._parked_event, 1)
-            self._gate.acquire()
-        return self.request != END
+    def _park(self) -> None:
+        """Waits at the gate until something else is requested."""
+        self._at_gate.release()
+        if self._parked_event >= 0:
+            os.eventfd_write(self._parked_event, 1)
+        self._gate.acquire()
 
     def _run(self) -> None:
         """Runs the guest until something else is requested."""
