@@ -18,12 +18,11 @@ class GuestRam:
         size: In bytes.
     """
 
-    def __init__(self, size: int, gpa: int = 0) -> None:
+    def __init__(self, size: int, gpa: int = 0, fd: int = -1) -> None:
+        """Makes the memory, or takes over fd, a memfd that somebody else has made."""
         self.gpa = gpa
         self.size = size
-        self.fd = os.memfd_create("fake-guest-memory", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.fd, size)
-        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        self.fd = fd if fd >= 0 else _make_memfd(size)
         self._map = mmap.mmap(self.fd, size)
         self._view = ffi.from_buffer("uint8_t[]", self._map, require_writable=True)
 
@@ -48,3 +47,10 @@ class GuestRam:
         ffi.release(self._view)
         self._map.close()
         os.close(self.fd)
+
+
+def _make_memfd(size: int) -> int:
+    fd = os.memfd_create("fake-guest-memory", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, size)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+    return fd
