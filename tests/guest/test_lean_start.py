@@ -49,7 +49,7 @@ _OURS = {
     "vmm_main.errors": "",
     "vmm_main.event_loop": "",
     "vmm_main.fd_sets": "",
-    "vmm_main.guest_boot": "boot_file boot_memory boot_request cpu_entry loader",
+    "vmm_main.guest_boot": "boot_file boot_memory boot_request cpu_entry loader reset_entry",
     "vmm_main.guest_boot.acpi": "aml dsdt tables",
     "vmm_main.guest_memory": "",
     "vmm_main.kvm": "_kvm _kvm.lib cpu_state cpuid early_setup system vcpu vm",
