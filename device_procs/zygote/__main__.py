@@ -6,14 +6,10 @@ WHOSE is "own-uids" if every device gets a uid of its own, "one-uid" without the
 Kept short: Python compiles this file anew at every start, the modules it imports only once.
 """
 
-import _signal
 import gc
 import sys
 
 gc.disable()  # nothing here makes garbage, and a collection would touch pages that processes share
-
-# Python would raise KeyboardInterrupt in whatever runs, here and in every device process.
-_signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 sys.path += str(sys._xoptions["bulkhead_path"]).split(":")
 

@@ -10,13 +10,16 @@ from device_procs.data_plane._data_plane import lib
 from device_procs.device_registry import KINDS
 from device_procs.device_runtime.control_thread import prepare
 from device_procs.sandbox.birth import Newborn, live
-from ipc.channel import Channel, ChannelError, MalformedError, PeerGoneError
+from ipc.channel import Channel, MalformedError, PeerGoneError
 from ipc.messages import Message
 from ipc.zygote_messages import MAKE_DEVICE_DESCRIPTORS, TO_ZYGOTE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from typing import NoReturn
+else:
+    import _signal  # the same without enum, which costs milliseconds at every start
 
 _GIVEN_UP = 1
 
@@ -66,6 +69,8 @@ class Zygote:
         return _GIVEN_UP
 
     def _enter_jail(self, main_pid: int, *, seccomp: bool) -> None:
+        # Python would raise KeyboardInterrupt in whatever runs, here and in every device process.
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
         error = lib.zygote_enter_net_namespace(self._privileged)
         if error < 0:
             raise _namespace_error("net namespace", -error)
@@ -94,7 +99,7 @@ class Zygote:
         if not self._privileged:
             if (uid, gid) != self._host_ids:
                 raise ZygoteError("request", f"uid {uid}, gid {gid}: unprivileged, there is only one's own")
-            uid = gid = 0  # so they are called in the zygote's own user namespace
+            uid = gid = lib.ZYGOTE_OWN_ID
         maps_fd, mapped_fd = os.pipe()
         try:
             pid = lib.device_clone()
@@ -131,14 +136,6 @@ def import_back_ends() -> None:
     """Imports all that a device process may need: it has no file system to import from later."""
     for kind in KINDS:
         prepare(kind)
-
-
-def say_failed(socket_fd: int, stage: str, reason: str) -> None:
-    """Says why there is no zygote to be; used before there is one."""
-    try:
-        Channel(socket_fd, "main", {}).send(_failed(ZygoteError(stage, reason), 0))
-    except ChannelError:
-        pass  # main is gone too
 
 
 def _failed(error: ZygoteError, request_id: int) -> Message:

@@ -35,8 +35,8 @@ int zygote_enter_net_namespace(int privileged)
     char uid_map[32], gid_map[32];
     int error;
 
-    snprintf(uid_map, sizeof(uid_map), "0 %u 1", geteuid());
-    snprintf(gid_map, sizeof(gid_map), "0 %u 1", getegid());
+    snprintf(uid_map, sizeof(uid_map), "%u %u 1", ZYGOTE_OWN_ID, geteuid());
+    snprintf(gid_map, sizeof(gid_map), "%u %u 1", ZYGOTE_OWN_ID, getegid());
     if (unshare(privileged ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) < 0)
         return -errno;
     if (privileged)

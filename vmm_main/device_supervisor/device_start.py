@@ -32,7 +32,9 @@ def request_first_zygote(config: VmConfig) -> tuple[Spawner, int]:
     Raises:
         HostError: The spawner can't be started.
     """
-    spawner = Spawner(own_uids=may_give_uids(), seccomp=config.seccomp_enabled)
+    spawner = Spawner(own_uids=may_give_uids(config.uid_base), seccomp=config.seccomp_enabled)
+    if spawner.first_zygote is not None:
+        return spawner, spawner.first_zygote
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     spawner.request_zygote(theirs.fileno())
     theirs.close()

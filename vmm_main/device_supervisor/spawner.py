@@ -23,7 +23,7 @@ class Spawner:
     the thread that makes this object, and are killed when that thread ends.
     """
 
-    __slots__ = ("_socket", "pid")
+    __slots__ = ("_socket", "first_zygote", "pid")
 
     def __init__(self, *, own_uids: bool, seccomp: bool, zygote_options: tuple[str, ...] = ()) -> None:
         """Starts the process.
@@ -36,6 +36,9 @@ class Spawner:
         Raises:
             HostError: The `bulkhead` program isn't there, or the host can't start it.
         """
+        self.first_zygote: int | None = None
+        if not zygote_options and self._adopt_early(own_uids=own_uids, seccomp=seccomp):
+            return
         code, path = _module_path()
         command = [
             _NAME,
@@ -55,6 +58,24 @@ class Spawner:
         if self.pid < 0:
             raise HostError(f"can't start {program} as the spawner: {os.strerror(-self.pid)}")
         self._socket = _socket.socket(fileno=socket_fd[0])
+
+    def _adopt_early(self, *, own_uids: bool, seccomp: bool) -> bool:
+        """Takes over what the launcher has started for us, if it is what is wanted (early_spawner.c)."""
+        early = sys._xoptions.pop("bulkhead_spawner", None)
+        if early is None:
+            return False
+        pid, socket_fd, zygote_fd, whose, filters = str(early).split(":")
+        wanted = ("own-uids" if own_uids else "one-uid", "seccomp" if seccomp else "no-seccomp")
+        for fd in (int(socket_fd), int(zygote_fd)):
+            os.set_inheritable(fd, False)
+        if (whose, filters) != wanted:  # an option's value looked like an option to it
+            os.close(int(socket_fd))
+            os.close(int(zygote_fd))
+            return False
+        self.pid = int(pid)
+        self._socket = _socket.socket(fileno=int(socket_fd))
+        self.first_zygote = int(zygote_fd)
+        return True
 
     def fileno(self) -> int:
         """The descriptor to poll for answers and for the spawner's end; -1 once closed."""

@@ -46,7 +46,7 @@ class UidLease:
             ConfigurationError: The block isn't free, isn't mapped here, or there is no privilege for it.
             HostError: The lock file can't be used, or there is no block left.
         """
-        self.own_uids = may_give_uids()
+        self.own_uids = may_give_uids(base)
         self._first = 0
         self._lock: OwnedFd | None = None
         if not self.own_uids:
@@ -95,13 +95,16 @@ class UidLease:
 
 def _lock_block(lock: OwnedFd, base: int | None) -> int:
     if base is not None:
-        _check_mapped(base, f"-uid-base {base}")
+        if not _are_mapped(base):
+            raise ConfigurationError(
+                f"-uid-base {base}: the uids {base} to {base + UIDS_PER_VM - 1} don't exist here "
+                "(see /proc/self/uid_map)"
+            )
         if not _try_lock(lock, base):
             raise ConfigurationError(
                 f"-uid-base {base}: another VM has some of the uids {base} to {base + UIDS_PER_VM - 1}"
             )
         return base
-    _check_mapped(FIRST_UID, "the devices' uids; -uid-base N gives them others")
     # Pids differ among those who look: nearly always the first is free.
     begin = os.getpid() % BLOCKS
     for step in range(BLOCKS):
@@ -111,24 +114,27 @@ def _lock_block(lock: OwnedFd, base: int | None) -> int:
     raise HostError(f"{BLOCKS} VMs have all the uids there are for devices")
 
 
-def may_give_uids() -> bool:
-    """Whether this process may give other processes uids of their own, and an empty network to share."""
+def may_give_uids(base: int | None = None) -> bool:
+    """Whether this process may give other processes uids of their own, and an empty network to share.
+
+    Root in a user namespace that has few uids (a rootless container) may not, unless it says which.
+    """
+    if base is None and not _are_mapped(FIRST_UID):
+        return False
     with open("/proc/self/status", "rb", buffering=0) as status:
         text = status.read(8192)
     effective = int(text.partition(b"CapEff:")[2].split(None, 1)[0], 16)
     return bool(effective & _NEEDED == _NEEDED)
 
 
-def _check_mapped(first: int, what: str) -> None:
-    """In a user namespace (a rootless container) only some uids are there."""
+def _are_mapped(first: int) -> bool:
+    """Whether a block of uids is there: in a user namespace, only some are."""
     with open("/proc/self/uid_map", encoding="ascii") as uid_map:
         for line in uid_map:
             start, _, count = map(int, line.split())
             if start <= first and first + UIDS_PER_VM <= start + count:
-                return
-    raise ConfigurationError(
-        f"{what}: the uids {first} to {first + UIDS_PER_VM - 1} don't exist here (see /proc/self/uid_map)"
-    )
+                return True
+    return False
 
 
 def _open(path: str) -> int:

@@ -86,7 +86,9 @@ class ZygoteLink:
 
     def _take(self, message: Message) -> None:
         on_made = self._waiting.pop(message.request_id, None)
-        if on_made is None:
+        if on_made is None and message.name == "FAILED":
+            self._fail(f"zygote: {message.fields['reason']}")
+        elif on_made is None:
             self._fail(f"zygote: {message.name} that answers nothing")
         elif message.name == "MADE_DEVICE":
             on_made(message.fields["pid"], "")

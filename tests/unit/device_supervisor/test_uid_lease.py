@@ -18,7 +18,7 @@ HOLDER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from vmm_main.device_supervisor import uid_lease
-uid_lease.may_give_uids = lambda: True
+uid_lease.may_give_uids = lambda base: True
 print(uid_lease.UidLease(int(sys.argv[3]), 1, sys.argv[2]).uid_for(0), flush=True)
 sys.stdin.read()
 """
@@ -27,7 +27,7 @@ sys.stdin.read()
 @pytest.fixture
 def lock_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Leases as with privileges, whoever runs the tests: they only lock."""
-    monkeypatch.setattr(uid_lease, "may_give_uids", lambda: True)
+    monkeypatch.setattr(uid_lease, "may_give_uids", lambda base: True)
     return str(tmp_path / "run" / "uids.lock")
 
 
@@ -95,7 +95,7 @@ def test_a_killed_holder_gives_its_block_back(lock_file: str, leases: list[UidLe
 
 
 def test_without_privilege_there_is_one_uid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uid_lease, "may_give_uids", lambda: False)
+    monkeypatch.setattr(uid_lease, "may_give_uids", lambda base: False)
     lease = UidLease(None, 1, str(tmp_path / "lock"))
     assert not lease.own_uids
     assert lease.uid_for(0) == lease.uid_for(5) == os.geteuid()

@@ -1,0 +1,64 @@
+"""A device process as the zygote makes it, not configured yet: its control socket and its certificate."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from device_procs.device_registry import module_of
+from ipc.channel import Channel
+from ipc.messages import Message, vocabulary_for
+from tests.device.zygote.zygote_rig import ZygoteRig, wait_for_end, wait_readable
+
+KIND = "virtio-rng"
+
+
+class BornDevice:
+    """One process.
+
+    Attributes:
+        answer: The zygote's.
+        pid: -1 if there is none.
+    """
+
+    def __init__(self, rig: ZygoteRig, **changes: Any) -> None:
+        module = module_of(KIND)
+        vocabulary = vocabulary_for(module.config_schema, module.state_schema, module.metrics_schema)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.channel = Channel(ours.detach(), KIND, vocabulary.from_device)
+        self.black_box_fd = os.memfd_create("black-box", os.MFD_CLOEXEC)
+        os.ftruncate(self.black_box_fd, 4096)
+        with theirs:
+            self.answer = rig.ask((theirs.fileno(), self.black_box_fd), **{"kind": KIND, **changes})
+        self.pid: int = self.answer.fields.get("pid", -1)
+        rig.devices += 1
+
+    def next_message(self) -> Message:
+        wait_readable(self.channel.fileno(), "the device's message")
+        message = self.channel.receive()
+        assert message is not None
+        return message
+
+    def certificate(self) -> dict[str, Any]:
+        message = self.next_message()
+        assert message.name == "BIRTH_CERTIFICATE", message.fields
+        return message.fields
+
+    def close(self) -> None:
+        """Ends the process by closing its socket, which must be enough."""
+        self.channel.close()
+        os.close(self.black_box_fd)
+        if self.pid > 0:
+            wait_for_end(self.pid)
+
+
+@contextmanager
+def born_device(rig: ZygoteRig, **changes: Any) -> Iterator[BornDevice]:
+    device = BornDevice(rig, **changes)
+    try:
+        yield device
+    finally:
+        device.close()
