@@ -1,6 +1,6 @@
 """Stands for main in a process of its own: starts spawner, zygote and a device, and says what it has.
 
-Arguments: a lock file; "seccomp" or "no-seccomp". Prints one line of JSON, then waits for the end of its input.
+Arguments: a lock file; "seccomp" or "no-seccomp". Prints a line of JSON, then waits for the end of its input.
 """
 
 import json

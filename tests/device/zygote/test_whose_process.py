@@ -24,7 +24,7 @@ GONE_WITHIN_S = 1.0
 @contextmanager
 def running_main(
     lock_file: Path, *before: str, **options: Any
-) -> Iterator[tuple["subprocess.Popen[str]", dict[str, Any]]]:
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """A process that stands for main, and what it says."""
     command = [*before, sys.executable, str(PROGRAM), str(lock_file), "seccomp"]
     with subprocess.Popen(
