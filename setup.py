@@ -17,7 +17,12 @@ HERE = Path(__file__).parent.resolve()
 sys.path.insert(0, str(HERE))  # an isolated build hasn't it; the extensions' build scripts compile profiles
 STAMP = Path("vmm_main") / "_build_info.py"
 
-LAUNCHER_SOURCES = ["vmm_main/launcher.c", "device_procs/zygote/spawner.c"]
+LAUNCHER_SOURCES = [
+    "vmm_main/launcher.c",
+    "vmm_main/device_supervisor/early_spawner.c",
+    "vmm_main/device_supervisor/spawner_start.c",
+    "device_procs/zygote/spawner.c",
+]
 LAUNCHER_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 
 

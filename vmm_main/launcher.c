@@ -6,10 +6,13 @@
  * Everything is found from where this program really lies (symlinks resolved), never from PATH or argv[0],
  * and for the one Python that the extension beside it was built for (PYTHON_NAME, as in python3.11).
  *
+ * With devices it starts the spawner before main's Python, whose start takes as long as the zygote's.
+ *
  * Started by main under the name SPAWNER_NAME, it is the spawner instead (device_procs/zygote/spawner.c): a program
  * this small is up in a fraction of a millisecond, and a fork of main would keep main's memory alive.
  */
 #include "device_procs/zygote/spawner.h"
+#include "vmm_main/device_supervisor/early_spawner.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -81,7 +84,7 @@ int main(int argc, char **argv)
 {
     static char options[][3] = {"-I", "-S", "-E", "-X"};
     char prefix[PATH_MAX], python[PATH_MAX], code[PATH_MAX], packages[PATH_MAX];
-    char path[3 * PATH_MAX], program[2 * PATH_MAX], launcher[2 * PATH_MAX];
+    char path[3 * PATH_MAX], program[2 * PATH_MAX], launcher[2 * PATH_MAX], self[PATH_MAX], spawner[128];
 
     if (argc > 0 && strcmp(argv[0], SPAWNER_NAME) == 0)
         return spawner_main(argv);
@@ -89,7 +92,8 @@ int main(int argc, char **argv)
     if (length < 0)
         return fail("can't read /proc/self/exe", strerror(errno));
     prefix[length] = '\0';
-    snprintf(launcher, sizeof(launcher), "bulkhead_launcher=%s", prefix);
+    snprintf(self, sizeof(self), "%s", prefix);
+    snprintf(launcher, sizeof(launcher), "bulkhead_launcher=%s", self);
     for (int i = 0; i < 2; i++) { /* <prefix>/bin/bulkhead -> <prefix> */
         char *slash = strrchr(prefix, '/');
         if (slash == NULL)
@@ -112,7 +116,7 @@ int main(int argc, char **argv)
     snprintf(path, sizeof(path), "bulkhead_path=%s:%s", code, packages);
     snprintf(program, sizeof(program), "%s/vmm_main/__main__.py", code);
 
-    char **arguments = calloc((size_t)argc + 10, sizeof(*arguments));
+    char **arguments = calloc((size_t)argc + 12, sizeof(*arguments));
     if (arguments == NULL)
         return fail("can't start", strerror(errno));
     size_t n = 0;
@@ -120,6 +124,10 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_SIZE(options); i++)
         arguments[n++] = options[i];
     arguments[n++] = path;
+    if (early_spawner(spawner, sizeof(spawner), argv, self, arguments, code)) {
+        arguments[n++] = options[3];
+        arguments[n++] = spawner;
+    }
     arguments[n++] = options[3];
     arguments[n++] = launcher;
     arguments[n++] = program;

@@ -31,6 +31,7 @@ SOURCES = sorted(
         *build_kvm.SOURCES,
         *build_data_plane.SOURCES,
         CHECKOUT / "device_procs" / "zygote" / "spawner.c",
+        CHECKOUT / "vmm_main" / "device_supervisor" / "early_spawner.c",
         CHECKOUT / "seccomp_profiles" / "filters.c",
         *(CHECKOUT / "tools").rglob("*.c"),
     }

@@ -22,11 +22,13 @@ SHARED_HEADERS = [
     DEVICES / "sandbox" / "capabilities_cdef.h",
     FILTER_HEADER,
 ]
+# The launcher's (setup.py), which runs before Python.
+LAUNCHER_ONLY = ("launcher.c", "early_spawner.c")
 SHARED_SOURCES = ("device_procs/sandbox/capabilities.c", *FILTER_SOURCES)
 # Headers of plain C declarations (no #include, no #ifdef): for the C sources and cffi alike.
 CDEF_HEADERS = [*sorted(PACKAGE.rglob("*_cdef.h")), *SHARED_HEADERS]
 KERNEL_API = PACKAGE / "kvm" / "kvm_api.cdef"
-SOURCES = sorted(path for path in PACKAGE.rglob("*.c") if path.name not in ("_kvm.c", "launcher.c"))
+SOURCES = sorted(path for path in PACKAGE.rglob("*.c") if path.name not in ("_kvm.c", *LAUNCHER_ONLY))
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 C_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-fvisibility=hidden", *WARNINGS]

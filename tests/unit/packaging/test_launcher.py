@@ -16,7 +16,14 @@ from typing import Any
 
 import pytest
 
-LAUNCHER = Path(__file__).resolve().parents[3] / "vmm_main" / "launcher.c"
+CHECKOUT = Path(__file__).resolve().parents[3]
+# As setup.py has them.
+SOURCES = [
+    CHECKOUT / "vmm_main" / "launcher.c",
+    CHECKOUT / "vmm_main" / "device_supervisor" / "early_spawner.c",
+    CHECKOUT / "vmm_main" / "device_supervisor" / "spawner_start.c",
+    CHECKOUT / "device_procs" / "zygote" / "spawner.c",
+]
 NAME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 REAL_PYTHON = Path(sys.base_prefix) / "bin" / NAME
 
@@ -44,7 +51,8 @@ class Prefix:
     def compile(self, *definitions: str) -> None:
         texts = {"PYTHON_NAME": NAME, "BASE_PREFIX": str(self.system)}
         defined = [f'-D{name}="{text}"' for name, text in texts.items()] + list(definitions)
-        subprocess.run(["gcc", "-D_GNU_SOURCE", *defined, "-o", self.program, LAUNCHER], check=True)
+        command = ["gcc", "-D_GNU_SOURCE", f"-I{CHECKOUT}", *defined, "-o", self.program, *SOURCES]
+        subprocess.run(command, check=True)
 
     def add_python(self, where: Path) -> Path:
         """Makes where/bin/python3.n: a script, since a copied Python would look for its library there."""
@@ -96,8 +104,26 @@ def test_a_virtual_environment(prefix: Prefix) -> None:
     assert answer["arguments"] == ["-name", "a b", ""]
     assert (answer["isolated"], answer["no_site"], answer["ignores"]) == (1, 1, 1)
     program = str(folder / "vmm_main" / "__main__.py")
-    xoption = f"bulkhead_path={folder}:{folder}"
-    assert answer["command"][1:] == ["-I", "-S", "-E", "-X", xoption, program, "-name", "a b", ""]
+    options = ["-X", f"bulkhead_path={folder}:{folder}", "-X", f"bulkhead_launcher={prefix.program}"]
+    assert answer["command"][1:] == ["-I", "-S", "-E", *options, program, "-name", "a b", ""]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "filters"),
+    [
+        (["-device", "some,x=y"], "seccomp"),
+        (["--device", "some", "-disable-seccomp"], "no-seccomp"),
+        (["-device", "some", "-daemonize"], None),
+        (["-name", "device"], None),
+    ],
+)
+def test_with_devices_the_spawner_is_started_first(
+    prefix: Prefix, arguments: list[str], filters: str | None
+) -> None:
+    prefix.add_python(prefix.system)
+    add_cffi(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
+    early = [word for word in prefix.run(*arguments)["command"] if word.startswith("bulkhead_spawner=")]
+    assert [word.rpartition(":")[2] for word in early] == ([] if filters is None else [filters])
 
 
 @pytest.mark.parametrize(
