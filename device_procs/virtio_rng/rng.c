@@ -29,6 +29,12 @@ void rng_forget_request(struct rng *rng)
     rng->waits_for_rate = 0;
 }
 
+/* Counted by the worker only, read by the control thread at any time. */
+static void count(uint64_t *counter, uint64_t by)
+{
+    __atomic_store_n(counter, *counter + by, __ATOMIC_RELAXED);
+}
+
 /* How much the held request gets, if the rate allows; all that it can take, but no more than the bucket can hold. */
 static uint32_t request_bytes(const struct rng *rng)
 {
@@ -102,18 +108,18 @@ static int fill_request(struct rng *rng, struct virtqueue *queue, struct wakeup 
     ssize_t got;
 
     if (allowed_ns != 0) {
-        rng->rate_waits++;
+        count(&rng->rate_waits, 1);
         wakeup->deadline_ns = allowed_ns;
         return DEVICE_BLOCKED;
     }
     if (!source_is_readable(rng)) {
-        rng->source_waits++;
+        count(&rng->source_waits, 1);
         wakeup->fd = rng->fd;
         return DEVICE_BLOCKED;
     }
     got = read_source(rng, bytes);
     if (got == -EAGAIN) {
-        rng->source_waits++;
+        count(&rng->source_waits, 1);
         wakeup->deadline_ns = monotonic_ns() + RETRY_NS;
         return DEVICE_BLOCKED;
     }
@@ -125,8 +131,8 @@ static int fill_request(struct rng *rng, struct virtqueue *queue, struct wakeup 
         rng_bucket_take(&rng->bucket, (uint64_t)got);
     virtqueue_complete(queue, rng->chain.head, (uint32_t)got);
     rng->holds_chain = 0;
-    __atomic_store_n(&rng->bytes, rng->bytes + (uint64_t)got, __ATOMIC_RELAXED);
-    __atomic_store_n(&rng->requests, rng->requests + 1, __ATOMIC_RELAXED);
+    count(&rng->bytes, (uint64_t)got);
+    count(&rng->requests, 1);
     return DEVICE_AGAIN;
 }
 

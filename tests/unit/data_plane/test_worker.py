@@ -16,6 +16,7 @@ SCENARIOS = (
     "take-over",
     "a-mistake-stops-the-set",
     "blocked",
+    "random-bytes",
     "quit-under-load",
     "no-filter-no-thread",
 )
@@ -25,7 +26,12 @@ HANGS_AFTER_S = 120
 @pytest.fixture(scope="module", params=[MEMORY, THREADS], ids=["memory", "threads"])
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ("guest_memory.c", "virtqueue.c", "virtqueue_errors.c", "worker.c", "null_device.c")
-    sources = [*(DATA_PLANE / name for name in names), CHECKOUT / "tools" / "fake_driver" / "fake_queue.c"]
+    rng = CHECKOUT / "device_procs" / "virtio_rng"
+    sources = [
+        *(DATA_PLANE / name for name in names),
+        *(rng / name for name in ("rng.c", "rate_limit.c")),
+        CHECKOUT / "tools" / "fake_driver" / "fake_queue.c",
+    ]
     where = tmp_path_factory.mktemp("worker")
     return build(Path(__file__).with_name("worker_program.c"), where, request.param, sources)
 

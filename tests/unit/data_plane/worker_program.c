@@ -4,6 +4,7 @@
  * whether all that was checked was so.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@
 #include "device_procs/data_plane/device_ops_cdef.h"
 #include "device_procs/data_plane/worker_cdef.h"
 #include "device_procs/data_plane/null_device_cdef.h"
+#include "device_procs/virtio_rng/rng_cdef.h"
 #include "device_procs/sandbox/fault_report_cdef.h"
 #include "seccomp_profiles/filters_cdef.h"
 #include "tools/fake_driver/fake_queue_cdef.h"
@@ -301,6 +303,43 @@ static void blocked(void)
     end_rig();
 }
 
+/* The entropy device, stopped again and again in the middle of requests, some of which wait for the rate. */
+static void random_bytes(void)
+{
+    static struct rng rng;
+    int source = open("/dev/urandom", O_RDONLY);
+    uint64_t counted = 0;
+
+    rng_init(&rng, source, 4000, 4);
+    make_rig(&rng_ops, &rng, 1, FEATURES | EVENT_IDX);
+    CHECK(worker_start(&rig.worker) == 0);
+    for (int round = 0; round < 40; round++) {
+        uint32_t written;
+
+        run_queue(0, rig.worker.queues[0].virtqueue.next_avail);
+        CHECK(fake_queue_run(&rig.driver[0], 200, 16, HANGS_AFTER_MS) == 200 * 16);
+        for (uint16_t head = 0; head < QUEUE_SIZE; head++)
+            fake_queue_offer(&rig.driver[0], head);
+        fake_queue_publish(&rig.driver[0]);
+        CHECK(fake_queue_kick(&rig.driver[0]) >= 0);
+        stop_queue(0);
+        CHECK(virtqueue_in_flight(&rig.worker.queues[0].virtqueue) == 0);
+        run_queue(0, rig.worker.queues[0].virtqueue.next_avail);
+        for (uint32_t taken = 0; taken < QUEUE_SIZE;) {
+            if (fake_queue_take(&rig.driver[0], &written) >= 0)
+                taken++;
+            else
+                CHECK(fake_queue_wait(&rig.driver[0], HANGS_AFTER_MS) == 0);
+        }
+        counted += 200 + QUEUE_SIZE;
+        CHECK(__atomic_load_n(&rng.requests, __ATOMIC_RELAXED) == counted);
+        stop_queue(0);
+    }
+    CHECK(rng.bytes == counted * 16 && rng.rate_waits > 0);
+    close(source);
+    end_rig();
+}
+
 static void quit_under_load(void)
 {
     for (int round = 0; round < 50; round++) {
@@ -346,6 +385,8 @@ int main(int argc, char **argv)
         a_mistake_stops_the_set();
     else if (strcmp(name, "blocked") == 0)
         blocked();
+    else if (strcmp(name, "random-bytes") == 0)
+        random_bytes();
     else if (strcmp(name, "quit-under-load") == 0)
         quit_under_load();
     else if (strcmp(name, "no-filter-no-thread") == 0)
