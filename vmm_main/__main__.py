@@ -25,11 +25,11 @@ if "bulkhead_path" in sys._xoptions:  # set by launcher.c, since -S leaves site-
     if current:
         start_bundle = {"__name__": name}
         exec(code, start_bundle)
-        start_bundle["run_bundle"](folders[0], made_in, entries)
+        start_bundle["run_bundle"](folders, made_in, entries)
     else:
         from vmm_main.start_bundle import import_and_bundle
 
-        import_and_bundle(folders[0])
+        import_and_bundle(folders)
 
 from vmm_main.start import main  # noqa: E402  (found by what is above)
 

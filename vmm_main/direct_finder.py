@@ -3,7 +3,8 @@
 Python's finder asks every entry of sys.path, lists folders and composes names anew for each of the sixty
 modules that a start imports: 1.4 ms in all. This one looks at the one place where such a module can be. It
 takes what is plainly there, a source file with an up-to-date .pyc beside it, and leaves everything else (a
-.pyc that is missing or stale, an extension, other packages) to Python's, which also writes the .pyc.
+.pyc that is missing or stale, other packages) to Python's, which also writes the .pyc. The extension, and
+cffi's that it needs, are files of a known name.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import posix
 import sys
 from _frozen_importlib import ModuleSpec
-from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
+from _frozen_importlib_external import MAGIC_NUMBER, ExtensionFileLoader, SourceFileLoader
+from _imp import extension_suffixes
 from marshal import loads
 
 TYPE_CHECKING = False
@@ -49,18 +51,24 @@ class _LoaderWithCode(SourceFileLoader):
 class DirectFinder:
     """A finder for sys.meta_path."""
 
-    __slots__ = ("_folder", "_suffix", "completed")
+    __slots__ = ("_extensions", "_folder", "_suffix", "completed")
 
-    def __init__(self, folder: str) -> None:
-        """Takes the folder that holds the package."""
+    def __init__(self, folder: str, packages: str) -> None:
+        """Takes the folder that holds the package, and the one that holds cffi."""
         self.completed: list[str] = []  # the modules that are there, each behind all that it imports
         self._folder = folder
+        self._extensions = {
+            f"{_PACKAGE}.kvm._kvm": f"{folder}/{_PACKAGE}/kvm/_kvm.abi3.so",
+            "_cffi_backend": f"{packages}/_cffi_backend{extension_suffixes()[0]}",
+        }
         self._suffix = f".{sys.implementation.cache_tag}.pyc"
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec of a module of vmm_main whose .pyc is up to date; None: ask the next finder."""
+        if fullname in self._extensions:
+            return _extension_spec(fullname, self._extensions[fullname])
         if path is None:
             if fullname != _PACKAGE:
                 return None
@@ -95,13 +103,23 @@ class DirectFinder:
         return spec
 
 
-def install(folder: str) -> DirectFinder | None:
+def install(folder: str, packages: str) -> DirectFinder | None:
     """Puts a finder for vmm_main in folder before Python's, unless .pyc files are elsewhere or other ones."""
     if sys.flags.optimize or sys.pycache_prefix is not None:
         return None
-    finder = DirectFinder(folder)
+    finder = DirectFinder(folder, packages)
     sys.meta_path.insert(0, finder)
     return finder
+
+
+def _extension_spec(fullname: str, path: str) -> ModuleSpec | None:
+    try:
+        posix.stat(path)
+    except OSError:
+        return None
+    spec = ModuleSpec(fullname, ExtensionFileLoader(fullname, path), origin=path)
+    spec.has_location = True
+    return spec
 
 
 def _uint32(number: int) -> bytes:

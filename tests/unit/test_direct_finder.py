@@ -9,11 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import _cffi_backend
 import pytest
 
 from vmm_main.direct_finder import DirectFinder
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+PACKAGES = Path(_cffi_backend.__file__).parent
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def package(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def finder(package: Path) -> DirectFinder:
-    return DirectFinder(str(package.parent))
+    return DirectFinder(str(package.parent), str(PACKAGES))
 
 
 def test_modules_and_packages_load_as_python_loads_them(finder: DirectFinder, package: Path) -> None:
@@ -99,13 +101,26 @@ def test_other_packages_and_what_is_not_there_are_left_to_python(finder: DirectF
     assert finder.find_spec("vmm_main.missing", [str(package)]) is None
 
 
+def test_the_extensions_are_found_where_they_are_built(finder: DirectFinder, package: Path) -> None:
+    ours = DirectFinder(str(CHECKOUT), str(PACKAGES))
+    for name, path in (("vmm_main.kvm._kvm", [str(CHECKOUT / "vmm_main" / "kvm")]), ("_cffi_backend", None)):
+        spec = ours.find_spec(name, path)
+        usual = importlib.util.find_spec(name)
+        assert spec is not None
+        assert usual is not None
+        assert (spec.origin, spec.has_location, spec.parent) == (usual.origin, True, usual.parent)
+        assert type(spec.loader) is type(usual.loader)
+    assert finder.find_spec("vmm_main.kvm._kvm", [str(package / "kvm")]) is None
+    assert DirectFinder(str(CHECKOUT), "/nowhere").find_spec("_cffi_backend", None) is None
+
+
 @pytest.mark.parametrize(
     ("flags", "found"), [([], True), (["-O"], False), (["-Xpycache_prefix=/nowhere"], False)]
 )
 def test_it_stands_aside_where_pyc_files_are_other_ones(flags: list[str], found: bool) -> None:
     script = (
         f"import sys; sys.dont_write_bytecode = True; sys.path.append({str(CHECKOUT)!r}); "
-        "from vmm_main.direct_finder import DirectFinder, install; install('/x'); "
+        "from vmm_main.direct_finder import DirectFinder, install; install('/x', '/y'); "
         "print(any(isinstance(finder, DirectFinder) for finder in sys.meta_path))"
     )
     ran = subprocess.run([sys.executable, *flags, "-c", script], capture_output=True, text=True, check=True)

@@ -57,7 +57,7 @@ class Copy:
         """Whether the next start does."""
         said, imported = self.start()
         assert said.startswith("Bulkhead ")
-        assert ("vmm_main.start" in imported) == ("vmm_main.errors" in imported)
+        assert ("vmm_main.start" in imported) == ("vmm_main.errors" in imported) == ("vmm_main" in imported)
         return "vmm_main.start" not in imported
 
 
