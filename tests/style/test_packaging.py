@@ -21,7 +21,7 @@ import pytest
 from tests.style.source_tree import CHECKOUT, project_files
 from vmm_main.version import VERSION
 
-MADE_BY_BUILDING = {"_build_info.py", "_kvm.abi3.so"}
+MADE_BY_BUILDING = {"_build_info.py", "_kvm.abi3.so", "_data_plane.abi3.so"}
 PACKAGES = ("vmm_main", "device_procs", "ipc", "seccomp_profiles")
 
 
@@ -107,11 +107,14 @@ def test_the_wheel_holds_the_packages_and_the_launcher(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     in_packages = {name for name in names if name.split("/")[0] in PACKAGES}
     wanted = {
-        str(path) for path in project_files() if path.parts[0] in PACKAGES and path.suffix in (".py", ".pyi")
+        str(path)
+        for path in project_files()
+        if path.parts[0] in PACKAGES and path.suffix in (".py", ".pyi", ".json")
     }
     assert {name for name in in_packages - wanted if Path(name).name not in MADE_BY_BUILDING} == set()
     assert wanted - in_packages == set()
-    made = {"vmm_main/_build_info.py", "vmm_main/kvm/_kvm.abi3.so"}
+    extensions = {"vmm_main/kvm/_kvm.abi3.so", "device_procs/data_plane/_data_plane.abi3.so"}
+    made = {"vmm_main/_build_info.py", *extensions}
     assert made <= in_packages
     others = [name for name in set(names) - in_packages if ".dist-info/" not in name]
     assert others == [f"bulkhead_vmm-{VERSION}.data/scripts/bulkhead"]
