@@ -54,19 +54,35 @@ class Zygote:
     def run(self, main_pid: int, *, seccomp: bool) -> int:
         """Jails this process and serves until main closes the socket; returns the exit status."""
         try:
-            self._enter_jail(main_pid, seccomp=seccomp)
-            while True:
-                self._poll.poll()
-                request = self._channel.receive()
-                if request is not None:
-                    self._channel.send(self._answer(request))
+            self._serve(main_pid, seccomp=seccomp)
         except PeerGoneError:
             return 0
         except ZygoteError as error:
-            self._channel.send(_failed(error, 0))
+            self._give_up(error)
         except MalformedError as error:
-            self._channel.send(_failed(ZygoteError("request", str(error)), 0))
+            self._give_up(ZygoteError("request", str(error)))
         return _GIVEN_UP
+
+    def _serve(self, main_pid: int, *, seccomp: bool) -> NoReturn:
+        self._enter_jail(main_pid, seccomp=seccomp)
+        while True:
+            self._poll.poll()
+            request = self._channel.receive()
+            if request is not None:
+                self._channel.send(self._answer(request))
+
+    def _give_up(self, error: ZygoteError) -> None:
+        """Says why, and waits for main's end of the socket: an earlier end could come before what was said."""
+        try:
+            self._channel.send(_failed(error, 0))
+            while True:
+                self._poll.poll()
+                try:
+                    self._channel.receive()
+                except MalformedError:
+                    continue  # no more answers
+        except PeerGoneError:
+            return
 
     def _enter_jail(self, main_pid: int, *, seccomp: bool) -> None:
         # Python would raise KeyboardInterrupt in whatever runs, here and in every device process.

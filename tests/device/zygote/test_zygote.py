@@ -120,8 +120,8 @@ def test_a_malformed_request_ends_the_zygote_with_its_reason(rig: ZygoteRig) -> 
     answer = rig.next_from_zygote()
     assert (answer.name, answer.fields["stage"]) == ("FAILED", "request")
     assert "unknown message 'MAKE_COFFEE'" in answer.fields["reason"]
-    assert wait_for_end(rig.zygote_pid) == 1
     rig.zygote.close()
+    assert wait_for_end(rig.zygote_pid) == 1
     rig.new_zygote()
     jailed(rig)
 
@@ -151,6 +151,14 @@ def test_devices_outlive_the_spawner(tmp_path: Path) -> None:
     rig.spawner.close()
     if rig.lease is not None:
         rig.lease.close()
+
+
+def test_the_zygote_goes_on_after_being_stopped(rig: ZygoteRig) -> None:
+    jailed(rig)
+    os.kill(rig.zygote_pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, rig.zygote_pid, os.WSTOPPED)
+    os.kill(rig.zygote_pid, signal.SIGCONT)
+    jailed(rig)
 
 
 def test_a_zygote_that_cannot_be_executed_ends_with_127(
