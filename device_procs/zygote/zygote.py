@@ -72,7 +72,7 @@ class Zygote:
                 self._channel.send(self._answer(request))
 
     def _give_up(self, error: ZygoteError) -> None:
-        """Says why, and waits for main's end of the socket: an earlier end could come before what was said."""
+        """Says why, and waits for main's end of the socket: one at once could come first."""
         try:
             self._channel.send(_failed(error, 0))
             while True:

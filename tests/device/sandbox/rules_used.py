@@ -1,8 +1,8 @@
 """Which rules of the profiles are used, from a trace of everything that zygotes and devices call.
 
 strace shows each call with its arguments as numbers when it is made, before the filter decides. A thread's
-filters are known from its past: a zygote's first seccomp() is the zygote's profile; a process that it clones has
-that too; a device's first thread adds its kind's control profile, and its other threads the worker profile.
+filters are known from its past: a zygote's first seccomp() is the zygote's profile; a process that it clones
+has that too; a device's first thread adds its kind's control profile, its other threads the worker profile.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def device(confined: ZygoteRig) -> Iterator[ToldRig]:
 
 @pytest.mark.parametrize("thread", THREADS)
 def test_a_bad_read_is_written_down(device: ToldRig, thread: str) -> None:
-    """Traced, the first process of a pid namespace doesn't die of its faults: so nothing here waits for that."""
+    """Traced, the first process of a pid namespace doesn't die of its faults: nothing here waits for it."""
     box = device.black_box.page
     device.tell(thread, told_lib.TOLD_BAD_READ, (NOWHERE,))
     until = time.monotonic() + HANGS_AFTER_S
