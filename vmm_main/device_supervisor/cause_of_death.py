@@ -8,17 +8,24 @@ from vmm_main.kvm._kvm import ffi, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from vmm_main.device_supervisor.black_box import BlackBox
+    import signal as _signal
 
-_CONTROL_THREAD, _WORKER_THREAD = 1, 2
+    from vmm_main.device_supervisor.black_box import BlackBox
+else:
+    import _signal  # the same without enum, which costs milliseconds at every start
+
+_CONTROL_THREAD, _WORKER_THREAD = lib.BLACK_BOX_CONTROL_THREAD, lib.BLACK_BOX_WORKER_THREAD
+_WORKERS_MAX = lib.BLACK_BOX_QUEUES
 _HIGHEST_CALL = (1 << 31) - 1
+# The exit status of a process that its own handler ends after a signal (sandbox/fault_report.c).
+_DIED_BY = 128
 
 
 class Death:
     """The end of one process.
 
     Attributes:
-        cause: For people: "killed by SIGKILL", "refused system call openat by the worker thread".
+        cause: For people: "killed by SIGKILL", "refused system call openat by worker thread 0".
         is_fault: Whether its successor must come from a new zygote (DESIGN §1): after everything but a clean
             exit and an operator's kill.
     """
@@ -38,38 +45,50 @@ def describe_death(status: os.waitid_result, box: BlackBox, known_reason: str | 
         box: Its black box, which it may have filled with lies; the wait status can't be forged.
         known_reason: Why main killed it, or what it said or did before its end; None if nothing is known.
     """
-    killed_by = status.si_status if status.si_code in (os.CLD_KILLED, os.CLD_DUMPED) else None
-    refused = box.refused_call
-    if refused is not None and killed_by is None and status.si_status != 0:
-        number, thread, rip = refused
-        return Death(
-            f"refused system call {_call_name(number)} by {_thread_name(thread)} at {rip:#x}", is_fault=True
-        )
-    if killed_by is not None:
-        import signal
-
-        try:
-            name = signal.Signals(killed_by).name
-        except ValueError:
-            name = f"signal {killed_by}"
-        if killed_by == signal.SIGKILL:
-            return Death(known_reason or "killed by SIGKILL", is_fault=known_reason is not None)
-        fault = box.fault
-        where = ""
-        if fault is not None and fault[0] == killed_by:
-            _, thread, rip, address = fault
-            where = f" in {_thread_name(thread)} at {rip:#x} (address {address:#x})"
-        return Death(f"died of {name}{where}", is_fault=True)
-    if status.si_status == 0:
-        return Death(known_reason or "ended by itself", is_fault=known_reason is not None)
     said = f": {known_reason}" if known_reason else ""
+    if status.si_code in (os.CLD_KILLED, os.CLD_DUMPED):
+        if status.si_status == _signal.SIGKILL:
+            return Death(known_reason or "killed by SIGKILL", is_fault=known_reason is not None)
+        return Death(
+            f"died of {_signal_name(status.si_status)}{_place(box, status.si_status)}", is_fault=True
+        )
+    if status.si_status == 0:
+        return Death(f"ended by itself{said}", is_fault=known_reason is not None)
+    number = status.si_status - _DIED_BY
+    refused = box.refused_call
+    if number == _signal.SIGSYS and refused is not None:
+        call, thread, rip = refused
+        return Death(
+            f"refused system call {_call_name(call)} by {_thread_name(thread)} at {rip:#x}", is_fault=True
+        )
+    place = _place(box, number)
+    if place:
+        return Death(f"died of {_signal_name(number)}{place}", is_fault=True)
     return Death(f"ended with status {status.si_status}{said}", is_fault=True)
+
+
+def _place(box: BlackBox, number: int) -> str:
+    """Where a fault happened, if the process could write that down of this signal."""
+    fault = box.fault
+    if fault is None or fault[0] != number:
+        return ""
+    _, thread, rip, address = fault
+    return f" in {_thread_name(thread)} at {rip:#x} (address {address:#x})"
+
+
+def _signal_name(number: int) -> str:
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _thread_name(thread: int) -> str:
     if thread == _CONTROL_THREAD:
         return "the control thread"
-    if _WORKER_THREAD <= thread < _WORKER_THREAD + 64:
+    if _WORKER_THREAD <= thread < _WORKER_THREAD + _WORKERS_MAX:
         return f"worker thread {thread - _WORKER_THREAD}"
     return f"thread {thread}"
 

@@ -8,27 +8,33 @@ from __future__ import annotations
 
 import _socket
 import os
-import signal
 import time
 
 from ipc.channel import Channel, ChannelError, PeerGoneError
 from ipc.messages import Message
 from vmm_main.device_supervisor.black_box import BlackBox
 from vmm_main.device_supervisor.cause_of_death import Death, describe_death
+from vmm_main.errors import HostError
 from vmm_main.event_loop import READABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
     from typing import Any
 
     from ipc.messages import Vocabulary
+    from vmm_main.device_supervisor.deadlines import Deadlines
     from vmm_main.event_loop import EventLoop, Timer
+else:
+    import _signal  # the same without enum, which costs milliseconds at every start
 
-# Catches a host that has stopped scheduling the process; a start takes milliseconds, in the box seconds.
-START_DEADLINE_S = 60.0
-# A process that is killed is gone at once, unless it hangs in the kernel (D state).
-REAP_DEADLINE_S = 5.0
+# What a process may say unasked: so much at once, and so much a second. Each message costs main more than it
+# costs the process.
+_MESSAGES_AT_ONCE = 200
+_MESSAGES_PER_S = 50.0
+# So many are taken before others get their turn.
+_MESSAGES_PER_TURN = 32
 
 
 class ProcessListener:
@@ -56,9 +62,9 @@ class ProcessListener:
 class DeviceProcess:
     """One process, from the request to the zygote to its exit status."""
 
-    __slots__ = ("_channel", "_is_dying", "_kill_when_made", "_known_reason", "_listener", "_loop", "_pidfd",
-                 "_reap_timer", "_requests", "_start_timer", "_theirs", "black_box", "certificate", "name",
-                 "pid", "ready_at_s")  # fmt: skip
+    __slots__ = ("_channel", "_credit", "_credit_at_s", "_deadlines", "_is_dying", "_kill_when_made",
+                 "_known_reason", "_listener", "_loop", "_pidfd", "_reap_timer", "_requests", "_start_timer",
+                 "_theirs", "black_box", "certificate", "name", "pid", "ready_at_s")  # fmt: skip
 
     def __init__(
         self,
@@ -66,6 +72,8 @@ class DeviceProcess:
         name: str,
         vocabulary: Vocabulary,
         listener: ProcessListener,
+        *,
+        deadlines: Deadlines,
         trace: Callable[[str], None] | None,
     ) -> None:
         """Makes socket and black box; the process itself is the zygote's to make.
@@ -76,10 +84,14 @@ class DeviceProcess:
         self.name = name
         self._loop = loop
         self._listener = listener
-        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        self._theirs = theirs
-        self._channel = Channel(ours.detach(), name, vocabulary.from_device, trace=trace)
+        self._deadlines = deadlines
         self.black_box = BlackBox()
+        try:
+            ours, self._theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        except OSError as error:
+            self.black_box.close()
+            raise HostError(f"can't make a device's control socket: {error.strerror}") from error
+        self._channel = Channel(ours.detach(), name, vocabulary.from_device, trace=trace)
         self.pid: int | None = None
         self.ready_at_s: float | None = None
         self.certificate: dict[str, Any] | None = None
@@ -87,11 +99,11 @@ class DeviceProcess:
         self._is_dying = False
         self._kill_when_made = False
         self._known_reason: str | None = None
+        self._credit = float(_MESSAGES_AT_ONCE)
+        self._credit_at_s = time.monotonic()
         self._requests: dict[int, tuple[Callable[[Message], None], Timer]] = {}
         self._reap_timer: Timer | None = None
-        self._start_timer: Timer | None = loop.call_later(
-            START_DEADLINE_S, lambda: self.kill(f"not ready within {START_DEADLINE_S:g} s")
-        )
+        self._start_timer: Timer | None = loop.call_later(deadlines.start_s, self._start_is_late)
         loop.watch(self._channel.fileno(), READABLE, self._on_readable)
 
     @property
@@ -99,21 +111,21 @@ class DeviceProcess:
         """What the zygote gives the process: its end of the socket, and the black box."""
         return self._theirs.fileno(), self.black_box.fd
 
-    @property
-    def pidfd(self) -> int:
-        """For waiting; -1 while there is no process, or none any more."""
-        return self._pidfd
-
     def made(self, pid: int | None, reason: str) -> None:
-        """The zygote's answer."""
+        """The zygote's answer: the pid, or why there is none."""
         self._theirs.close()
+        if pid is not None:
+            try:
+                self._pidfd = os.pidfd_open(pid)
+            except OSError as error:  # no descriptor is left
+                os.kill(pid, _signal.SIGKILL)
+                pid, reason = None, f"pidfd_open: {error.strerror}"
         if pid is None:
-            self._known_reason = reason
-            self._set_dying()
-            self._end(Death(f"was never made: {reason}", is_fault=True))
+            if not self._is_dying:
+                self._set_dying()
+            self._end(Death(f"was never made: {reason}", is_fault=False))
             return
         self.pid = pid
-        self._pidfd = os.pidfd_open(pid)
         self._loop.watch(self._pidfd, READABLE, self._on_exit)
         if self._kill_when_made:
             self._send_kill()
@@ -158,10 +170,7 @@ class DeviceProcess:
             return
         self._known_reason = reason
         self._set_dying()
-        if self._pidfd >= 0:
-            self._send_kill()
-        else:
-            self._kill_when_made = True
+        self._send_kill()
 
     def wait_gone(self, until_s: float) -> bool:
         """Waits for the exit status until until_s (monotonic), without the event loop: at the VM's end."""
@@ -180,16 +189,19 @@ class DeviceProcess:
         try:
             self._channel.send(message)
         except PeerGoneError:
-            self._lost("closed its control socket")
+            self._let_die()
         except ChannelError as error:
             self.kill(str(error))
 
     def _on_readable(self, _events: int) -> None:
         try:
-            while not self._is_dying and (message := self._channel.receive()) is not None:
+            for _ in range(_MESSAGES_PER_TURN):
+                message = None if self._is_dying else self._channel.receive()
+                if message is None:
+                    return
                 self._take(message)
         except PeerGoneError:
-            self._lost("closed its control socket")
+            self._let_die()
         except ChannelError as error:
             self.kill(f"sent a malformed message: {error}")
 
@@ -202,22 +214,35 @@ class DeviceProcess:
             on_answer, timer = waiting
             timer.cancel()
             on_answer(message)
+        elif not self._may_speak():
+            self.kill(f"sent more than {_MESSAGES_AT_ONCE} messages that nobody had asked for")
         elif message.name == "FAILED":
-            self.kill(f"said: {message.fields['reason']}")
+            self._let_die(f"said: {ascii(message.fields['reason'])[1:-1]}")
         else:
             self._listener.process_said(message)
 
-    def _lost(self, reason: str) -> None:
-        """The socket has ended, mostly because the process has: its status tells. A survivor is killed."""
+    def _may_speak(self) -> bool:
+        now_s = time.monotonic()
+        earned = (now_s - self._credit_at_s) * _MESSAGES_PER_S
+        self._credit = min(float(_MESSAGES_AT_ONCE), self._credit + earned) - 1
+        self._credit_at_s = now_s
+        return self._credit >= 0
+
+    def _start_is_late(self) -> None:
+        self.kill(f"not ready within {self._deadlines.start_s:g} s")
+
+    def _let_die(self, last_words: str | None = None) -> None:
+        """It has ended its socket or said its last: its status will tell more. A survivor is killed."""
         if self._is_dying:
             return
+        self._known_reason = last_words
         self._set_dying()
+        reason = last_words or "closed its control socket"
         if self._pidfd < 0:
-            self._kill_when_made = True
-            return
-        if os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            self._known_reason, self._kill_when_made = reason, True
+        elif not self._has_exited():
             # Closed by a living process, or by one whose last breath is under way: the kernel closes first.
-            self._loop.call_later(REAP_DEADLINE_S / 10, lambda: self._kill_survivor(reason))
+            self._loop.call_later(self._deadlines.last_breath_s, lambda: self._kill_survivor(reason))
 
     def _kill_survivor(self, reason: str) -> None:
         if self._pidfd >= 0:
@@ -225,10 +250,12 @@ class DeviceProcess:
             self._send_kill()
 
     def _send_kill(self) -> None:
-        try:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it has ended by itself meanwhile, and is reaped as any other
+        if self._pidfd < 0:
+            self._kill_when_made = True
+            return
+        _signal.pidfd_send_signal(self._pidfd, _signal.SIGKILL)
+        if self._reap_timer is None:
+            self._reap_timer = self._loop.call_later(self._deadlines.reap_s, self._listener.process_stays)
 
     def _set_dying(self) -> None:
         self._is_dying = True
@@ -239,18 +266,23 @@ class DeviceProcess:
         self._requests = {}
         self._loop.unwatch(self._channel.fileno())
         self._channel.close()
-        self._reap_timer = self._loop.call_later(REAP_DEADLINE_S, self._listener.process_stays)
         self._listener.process_is_dying()
 
+    def _has_exited(self) -> bool:
+        """Whether the process is there to be reaped; it stays so."""
+        return os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def _on_exit(self, _events: int) -> None:
-        status = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
-        if status is None:
+        if not self._has_exited():
             return
-        if not self._is_dying:
-            # What it said last tells more than its status.
-            self._on_readable(READABLE)
+        # What it said last tells more than its status.
+        for _ in range(_MESSAGES_AT_ONCE // _MESSAGES_PER_TURN):
+            if not self._is_dying:
+                self._on_readable(READABLE)
         if not self._is_dying:
             self._set_dying()
+        status = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        assert status is not None
         self._loop.unwatch(self._pidfd)
         os.close(self._pidfd)
         self._pidfd = -1

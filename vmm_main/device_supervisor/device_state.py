@@ -9,7 +9,7 @@
                             |
                           DEAD --> CONFIGURED      restarted
                             |
-                            +----> NEEDS_RESET     given up until the driver resets it
+                            +----> NEEDS_RESET     given up until the driver resets it: DEAD then, restarting
                             +----> STOPPED         the VM was paused because of it
 
 A malformed ring moves RUNNING to NEEDS_RESET with its process alive.
@@ -39,7 +39,7 @@ TRANSITIONS = {
     PAUSED: (RUNNING, READY, NEEDS_RESET, DYING),
     DYING: (DEAD,),
     DEAD: (CONFIGURED, NEEDS_RESET, STOPPED),
-    NEEDS_RESET: (READY, CONFIGURED, DYING),
+    NEEDS_RESET: (READY, CONFIGURED, DEAD, DYING),  # DEAD: reset, and its next process is on its way
     STOPPED: (CONFIGURED,),
 }
 

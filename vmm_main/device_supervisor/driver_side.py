@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from vmm_main.device_supervisor.supervisor import DeviceSupervisor
     from vmm_main.virtio_mmio.virtio_device import Transport, VringSetup
 
-# A reset takes microseconds to milliseconds; in the box, where everything is slow, a hundred times that.
-RESET_DEADLINE_S = 5.0
-
 
 class DriverSide:
     """What outlives the device's processes and is cached for its driver."""
@@ -60,7 +57,7 @@ class DriverSide:
         done.acquire()
         self._supervisor.loop.call_soon(lambda: self.begin_reset(done))
         # begin_reset() has deadlines of its own, for the request and for the kill; this one is for main.
-        if done.acquire(timeout=3 * RESET_DEADLINE_S):
+        if done.acquire(timeout=self._supervisor.deadlines.whole_reset_s):
             return True
         reason = f"device {self.device_id} can't be reset: its process doesn't die"
         self._supervisor.loop.call_soon(lambda: self._supervisor.pause_vm(reason))

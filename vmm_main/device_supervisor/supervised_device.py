@@ -13,6 +13,8 @@ import time
 
 from ipc.messages import Message, vocabulary_for
 from vmm_main.device_supervisor import device_state
+from vmm_main.device_supervisor.cause_of_death import Death
+from vmm_main.device_supervisor.delayed_start import DelayedStart
 from vmm_main.device_supervisor.device_process import DeviceProcess, ProcessListener
 from vmm_main.device_supervisor.device_setup import configure_fields
 from vmm_main.device_supervisor.device_state import (
@@ -25,8 +27,9 @@ from vmm_main.device_supervisor.device_state import (
     RUNNING,
     STOPPED,
 )
-from vmm_main.device_supervisor.driver_side import RESET_DEADLINE_S, DriverSide
-from vmm_main.device_supervisor.restart_policy import RestartPolicy
+from vmm_main.device_supervisor.driver_side import DriverSide
+from vmm_main.device_supervisor.restart_policy import LONGEST_DELAY_S, RestartPolicy
+from vmm_main.errors import HostError
 from vmm_main.log import Logger
 
 TYPE_CHECKING = False
@@ -35,14 +38,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from device_procs.device_module import DeviceModule, DevicePlan
-    from vmm_main.device_supervisor.cause_of_death import Death
     from vmm_main.device_supervisor.device_setup import DriverRings
     from vmm_main.device_supervisor.supervisor import DeviceSupervisor
-    from vmm_main.event_loop import Timer
-
-# As for a reset: it takes milliseconds, in the box a hundred times that.
-QUIESCE_DEADLINE_S = 5.0
-METRICS_DEADLINE_S = 5.0
 
 _log = Logger("supervisor")
 
@@ -50,8 +47,8 @@ _log = Logger("supervisor")
 class SupervisedDevice(DriverSide, ProcessListener):
     """The device, and the owner of its processes."""
 
-    __slots__ = ("_backends", "_features_known", "_operator_restart", "_policy", "_process", "_quiesced",
-                 "_restart_timer", "_rings", "_state_record", "_vocabulary", "_waiting_resets", "gid",
+    __slots__ = ("_backends", "_features_known", "_next_start", "_operator_restart", "_policy", "_process",
+                 "_quiesced", "_rings", "_state_record", "_vocabulary", "_waiting_resets", "gid", "is_stuck",
                  "last_cause", "module", "on_death", "on_restart_limit", "plan", "restarts", "since_s",
                  "start_deaths", "state", "uid")  # fmt: skip
 
@@ -81,6 +78,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
         self.state = DEAD
         self.since_s = time.time()
         self.restarts = 0
+        self.is_stuck = False  # killed, and not dead by its deadline
         self.start_deaths = 0  # of processes before the first that became ready
         self.last_cause: str | None = None
         self._vocabulary = vocabulary_for(module.config_schema, module.state_schema, module.metrics_schema)
@@ -90,7 +88,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
         self._state_record: dict[str, Any] | None = None
         self._waiting_resets: list[_thread.LockType] = []
         self._quiesced = True
-        self._restart_timer: Timer | None = None
+        self._next_start = DelayedStart(supervisor.loop, self.start)
         self._operator_restart = False
 
     # What the supervisor calls.
@@ -112,11 +110,23 @@ class SupervisedDevice(DriverSide, ProcessListener):
 
     def start(self) -> None:
         """Has a process made; CONFIGURE goes out as soon as there is guest memory to tell of."""
+        self._next_start.cancel()
         self._move(CONFIGURED)
-        self._process = DeviceProcess(
-            self._supervisor.loop, self.device_id, self._vocabulary, self, self._supervisor.trace
-        )
-        self._supervisor.make_process(self, self._process)
+        supervisor = self._supervisor
+        try:
+            self._process = DeviceProcess(
+                supervisor.loop,
+                self.device_id,
+                self._vocabulary,
+                self,
+                deadlines=supervisor.deadlines,
+                trace=supervisor.trace,
+            )
+        except HostError as error:
+            self._move(DYING)
+            self._is_dead(None, 0.0, Death(f"was never made: {error}", is_fault=False))
+            return
+        supervisor.make_process(self, self._process)
         if self._supervisor.memory_regions is not None:
             self.configure()
 
@@ -140,7 +150,8 @@ class SupervisedDevice(DriverSide, ProcessListener):
         self._quiesced = self.state not in (RUNNING, DYING)  # a dying one is quiet when it is reaped
         if self.state == RUNNING:
             assert self._process is not None
-            self._process.request("QUIESCE", QUIESCE_DEADLINE_S, self._on_quiesced, "QUIESCED")
+            deadline_s = self._supervisor.deadlines.quiesce_s
+            self._process.request("QUIESCE", deadline_s, self._on_quiesced, "QUIESCED")
 
     def resume(self) -> None:
         """The VM runs (again)."""
@@ -160,22 +171,25 @@ class SupervisedDevice(DriverSide, ProcessListener):
         if self.state in (RUNNING, PAUSED) or (self.state == NEEDS_RESET and self._process is not None):
             assert self._process is not None
             if not self._waiting_resets:
-                self._process.request("RESET_DEVICE", RESET_DEADLINE_S, self._on_reset, "RESET_DONE")
+                deadline_s = self._supervisor.deadlines.reset_s
+                self._process.request("RESET_DEVICE", deadline_s, self._on_reset, "RESET_DONE")
             self._waiting_resets.append(done)
         elif self.state == DYING:
             self._waiting_resets.append(done)  # killed, not reaped: not before it is gone
         else:
             if self.state == NEEDS_RESET:
-                self.start()
+                # No faster than any restart: the driver could do nothing else all day.
+                self._move(DEAD)
+                delay_s = self._policy.next_delay_s(time.monotonic(), 0.0)
+                self._next_start.after(LONGEST_DELAY_S if delay_s is None else delay_s)
             done.release()
 
     def request_metrics(self, on_answer: Callable[[dict[str, Any]], None]) -> bool:
         """Asks the process what it has counted; False if there is none that could answer now."""
         if self._process is None or self.state not in (READY, RUNNING, PAUSED):
             return False
-        self._process.request(
-            "GET_METRICS", METRICS_DEADLINE_S, lambda message: on_answer(message.fields), "METRICS"
-        )
+        deadline_s = self._supervisor.deadlines.quiesce_s
+        self._process.request("GET_METRICS", deadline_s, lambda message: on_answer(message.fields), "METRICS")
         return True
 
     def restart(self) -> None:
@@ -184,7 +198,6 @@ class SupervisedDevice(DriverSide, ProcessListener):
             self._operator_restart = True
             self._process.kill(None)
         else:
-            self._cancel_restart_timer()
             self.start()
 
     def kill(self, reason: str | None) -> None:
@@ -194,7 +207,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
 
     def close(self) -> None:
         """Closes what outlives the processes; they must be gone."""
-        self._cancel_restart_timer()
+        self._next_start.cancel()
         for fd in (*self._backends, *self.kick_fds, *self.call_fds):
             os.close(fd)
 
@@ -211,6 +224,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
         elif name == "LOG":
             self._supervisor.log_for(self.device_id, fields["level"], fields["text"])
         elif name == "NEEDS_RESET" and self.state in (RUNNING, PAUSED):
+            self._rings = None  # a successor, too, waits for the driver's reset
             self._give_up(ascii(fields["reason"])[1:-1])
         elif name == "STATE" and self.state in (READY, RUNNING, PAUSED):
             self._state_record = fields["record"]
@@ -228,6 +242,8 @@ class SupervisedDevice(DriverSide, ProcessListener):
 
     def process_stays(self) -> None:
         """It hangs in the kernel: nothing may restart, and the driver must know."""
+        self.is_stuck = True
+        self.last_cause = "can't be killed"
         _log.error(f"device {self.device_id}: its process doesn't die; the device fails")
         if self.transport is not None:
             self.transport.needs_reset()
@@ -236,16 +252,20 @@ class SupervisedDevice(DriverSide, ProcessListener):
         """It is reaped: what waited for that goes on, and the policy decides."""
         process, self._process = self._process, None
         assert process is not None
-        pid = process.pid
         life_s = 0.0 if process.ready_at_s is None else time.monotonic() - process.ready_at_s
+        self._is_dead(process.pid, life_s, death)
+
+    def _is_dead(self, pid: int | None, life_s: float, death: Death) -> None:
         self._move(DEAD)
+        self.is_stuck = False
         self._quiesced = True
+        # Before the policy: a CPU that waits for its reset may have to park for what that says.
+        self._end_resets()
         if self._supervisor.is_closing:
-            self._end_resets()
             return
         self.last_cause = death.cause
         self.start_deaths += not self._features_known
-        _log.warning(f"device {self.device_id}: process {pid} {death.cause}")
+        _log.warning(f"device {self.device_id}: process {pid or '(none)'} {death.cause}")
         if death.is_fault:
             self._supervisor.replace_zygote()
         asked, self._operator_restart = self._operator_restart, False
@@ -260,7 +280,6 @@ class SupervisedDevice(DriverSide, ProcessListener):
             {"id": self.device_id, "pid": pid or 0, "cause": death.cause, "action": verdict},
         )
         self._carry_out(verdict, delay_s or 0.0, death.cause)
-        self._end_resets()
 
     # The moves.
 
@@ -348,24 +367,17 @@ class SupervisedDevice(DriverSide, ProcessListener):
 
     def _carry_out(self, verdict: str, delay_s: float, cause: str) -> None:
         if verdict == "restart":
-            if delay_s == 0:
-                self.start()
-            else:
-                self._restart_timer = self._supervisor.loop.call_later(delay_s, self._restart_now)
+            self._next_start.after(delay_s)
         elif verdict == "needs-reset":
             self._give_up(f"its process {cause}")
         else:
             self._move(STOPPED)
+            # Not from in here: whoever stops the VM waits for its CPUs and for all its devices.
+            self._supervisor.loop.call_soon(lambda: self._stop_vm(cause))
+
+    def _stop_vm(self, cause: str) -> None:
+        if self.state == STOPPED:  # or somebody has restarted it meanwhile
             self._supervisor.pause_vm(f"device {self.device_id}: its process {cause}")
-
-    def _restart_now(self) -> None:
-        self._restart_timer = None
-        self.start()
-
-    def _cancel_restart_timer(self) -> None:
-        if self._restart_timer is not None:
-            self._restart_timer.cancel()
-            self._restart_timer = None
 
     def _change_config(self, config: bytes) -> None:
         assert self._process is not None

@@ -8,15 +8,14 @@ between.
 from __future__ import annotations
 
 import _thread
-import os
 import time
 
 from ipc.channel import ChannelError
-from vmm_main.device_supervisor.device_state import READY, STOPPED
-from vmm_main.device_supervisor.driver_side import RESET_DEADLINE_S
+from vmm_main.device_supervisor.deadlines import Deadlines
+from vmm_main.device_supervisor.device_state import NEEDS_RESET, READY, STOPPED
 from vmm_main.device_supervisor.restart_policy import RESTARTS_AT_ONCE
-from vmm_main.device_supervisor.supervised_device import QUIESCE_DEADLINE_S, SupervisedDevice
-from vmm_main.device_supervisor.zygote_link import ZygoteSupply
+from vmm_main.device_supervisor.supervised_device import SupervisedDevice
+from vmm_main.device_supervisor.zygote_supply import ZygoteSupply
 from vmm_main.errors import HostError
 from vmm_main.log import Logger
 
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
 # At the start of the VM a device that dies this often gives up: nobody waits for twenty tries of a hopeless
 # one.
 _START_TRIES = 3
-# At the end of the VM: SIGKILL is quick, and SIGTERM promises an end within a second.
-_END_DEADLINE_S = 0.5
-
 # How long QMP waits for a device's counters, which takes it a tenth of a millisecond.
 _METRICS_WAIT_S = 1.0
 
@@ -55,8 +51,8 @@ _log = Logger("supervisor")
 class DeviceSupervisor:
     """Supervises; all methods are for the main thread."""
 
-    __slots__ = ("_events", "_lease", "_memory_fd", "_pause", "_thread", "_zygotes", "devices", "is_closing",
-                 "loop",
+    __slots__ = ("_events", "_lease", "_memory_fd", "_pause", "_thread", "_zygotes", "deadlines", "devices",
+                 "is_closing", "loop",
                  "memory_regions", "restart_limit", "seccomp", "trace", "vm_runs")  # fmt: skip
 
     def __init__(
@@ -69,6 +65,7 @@ class DeviceSupervisor:
         seccomp: bool,
         trace: Callable[[str], None] | None = None,
         restart_limit: int = RESTARTS_AT_ONCE,
+        deadlines: Deadlines | None = None,
     ) -> None:
         """Takes over spawner, lease and the socket of the zygote that was asked for at main's entry."""
         self.loop = loop
@@ -82,7 +79,15 @@ class DeviceSupervisor:
         self._memory_fd = -1
         self._thread = _thread.get_ident()
         self._lease = lease
-        self._zygotes = ZygoteSupply(loop, spawner, first_zygote, trace)
+        self.deadlines = Deadlines() if deadlines is None else deadlines
+        self._zygotes = ZygoteSupply(
+            loop,
+            spawner,
+            first_zygote,
+            deadlines=self.deadlines,
+            device_pids=self._device_pids,
+            trace=trace,
+        )
         self._events: Callable[[str, dict[str, Any]], None] | None = None
         self._pause: Callable[[str], None] | None = None
 
@@ -140,7 +145,8 @@ class DeviceSupervisor:
             if not unready:
                 return
             for device in unready:
-                if device.state == STOPPED or device.start_deaths >= _START_TRIES:
+                given_up = device.state in (STOPPED, NEEDS_RESET) or device.is_stuck
+                if given_up or device.start_deaths >= _START_TRIES:
                     raise HostError(
                         f"-device {device.module.driver},id={device.device_id}: {device.last_cause}"
                     )
@@ -153,7 +159,12 @@ class DeviceSupervisor:
         self.vm_runs = False
         for device in self.devices:
             device.begin_quiesce()
-        self._wait(lambda: all(device.is_quiet for device in self.devices), 2 * QUIESCE_DEADLINE_S)
+        self._wait(lambda: all(device.is_quiet for device in self.devices), self._quiet_s)
+
+    @property
+    def _quiet_s(self) -> float:
+        """Until quiesce() gives up: the late are killed, and reaped."""
+        return self.deadlines.quiesce_s + self.deadlines.reap_s
 
     def resume(self) -> None:
         """The CPUs are about to run: devices go on, and those that a policy had stopped are made again."""
@@ -170,7 +181,7 @@ class DeviceSupervisor:
         done = _thread.allocate_lock()
         done.acquire()
         device.begin_reset(done)
-        self._wait(lambda: device.is_reset, 3 * RESET_DEADLINE_S)
+        self._wait(lambda: device.is_reset, self.deadlines.whole_reset_s)
         return device.is_reset
 
     def is_on_its_thread(self) -> bool:
@@ -221,11 +232,11 @@ class DeviceSupervisor:
     def restart_delay_s(self, device: SupervisedDevice, policy: RestartPolicy, life_s: float) -> float | None:
         """How long to wait before a restart; None: they are used up."""
         delay_s = policy.next_delay_s(time.monotonic(), life_s)
-        if delay_s is None:
-            _log.error(
-                f"device {device.device_id}: its restarts are used up; {device.on_restart_limit} follows"
-            )
-        return delay_s
+        why = "its restarts are used up" if delay_s is None else "there is no zygote, nor can there be one"
+        if delay_s is not None and self._zygotes.can_make:
+            return delay_s
+        _log.error(f"device {device.device_id}: {why}; {device.on_restart_limit} follows")
+        return None
 
     def emit(self, name: str, data: dict[str, Any]) -> None:
         """An event for QMP."""
@@ -259,28 +270,16 @@ class DeviceSupervisor:
         self.is_closing = True
         for device in self.devices:
             device.kill("the VM ends")
-        self._zygotes.close()
-        until_s = time.monotonic() + _END_DEADLINE_S
+        self._zygotes.begin_end()
+        until_s = time.monotonic() + self.deadlines.end_s
         for device in self.devices:
             if device.process is not None and not device.process.wait_gone(until_s):
                 _log.warning(f"device {device.device_id}: its process doesn't end")
-        for pidfd in self._zygotes.pidfds:
-            import select
-
-            poll = select.poll()
-            poll.register(pidfd, select.POLLIN)
-            poll.poll(max(0.0, until_s - time.monotonic()) * 1000)
-        self._zygotes.reap()
-        _reap_others()
+        self._zygotes.finish_end(until_s)
         for device in self.devices:
             device.close()
         self._lease.close()
 
-
-def _reap_others() -> None:
-    """Takes the statuses of children nobody waits for: the spawner, and what a zygote made before it died."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return
+    def _device_pids(self) -> list[int]:
+        processes = [device.process for device in self.devices]
+        return [process.pid for process in processes if process is not None and process.pid is not None]

@@ -1,4 +1,4 @@
-"""The link to the zygote, which makes device processes on request; and its replacement by a fresh one."""
+"""The link to one zygote, which makes device processes on request."""
 
 from __future__ import annotations
 
@@ -12,29 +12,41 @@ from vmm_main.log import Logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
     from typing import Any
 
-    from vmm_main.event_loop import EventLoop
+    from vmm_main.event_loop import EventLoop, Timer
 
     OnMade = Callable[[int | None, str], None]
+else:
+    import _signal  # the same without enum, which costs milliseconds at every start
 
 _log = Logger("zygote")
 
 
 class ZygoteLink:
-    """One zygote, from the request for it to the end of its socket.
+    """One zygote, from the request for it to its exit status.
 
-    It answers in the order it is asked, so requests may be sent while it still warms up.
+    It answers in the order it is asked, so requests may be sent while it still warms up. Once its socket is
+    closed it has nothing to do any more, and is killed.
+
+    Attributes:
+        pid: The zygote's, once the spawner has told it.
+        may_have_strays: Whether it has failed at a request: it may have made a process that nobody was told
+            of. For the supply to take note of, and to clear.
+        is_late: Whether an answer hasn't come in time.
     """
 
-    __slots__ = ("_channel", "_loop", "_on_gone", "_waiting", "pid")
+    __slots__ = ("_answer_s", "_channel", "_is_retired", "_loop", "_on_change", "_pidfd", "_timer",
+                 "_waiting", "is_late", "may_have_strays", "pid")  # fmt: skip
 
     def __init__(
         self,
         loop: EventLoop,
         socket_fd: int,
-        on_gone: Callable[[ZygoteLink], None],
+        answer_s: float,
+        on_change: Callable[[], None],
         trace: Callable[[str], None] | None,
     ) -> None:
         """Takes over the socket.
@@ -42,14 +54,21 @@ class ZygoteLink:
         Args:
             loop: Where answers are taken.
             socket_fd: Our end of the zygote's socket.
-            on_gone: Called once, when it has ended or sent nonsense; requests that waited have failed then.
+            answer_s: The deadline for its next answer.
+            on_change: Called after each answer and each end.
             trace: For BULKHEAD_TRACE=ipc.
         """
         self._loop = loop
-        self._on_gone = on_gone
+        self._answer_s = answer_s
+        self._on_change = on_change
         self._channel = Channel(socket_fd, "zygote", FROM_ZYGOTE, trace=trace)
         self._waiting: dict[int, OnMade] = {}
+        self._timer: Timer | None = None
+        self._is_retired = False
+        self._pidfd = -1
         self.pid: int | None = None
+        self.is_late = False
+        self.may_have_strays = False
         loop.watch(self._channel.fileno(), READABLE, self._on_readable)
 
     def make_device(self, fields: dict[str, Any], descriptors: tuple[int, ...], on_made: OnMade) -> None:
@@ -62,152 +81,127 @@ class ZygoteLink:
         """
         request_id = self._channel.new_request_id()
         self._waiting[request_id] = on_made
+        if self._timer is None:
+            self._expect_answer()
         try:
             self._channel.send(Message("MAKE_DEVICE", fields, request_id, descriptors))
         except ChannelError as error:
             reason = str(error)
-            self._loop.call_soon(lambda: self._fail(reason))
+            self._loop.call_soon(lambda: self.fail(reason))
 
     @property
-    def is_open(self) -> bool:
+    def takes_requests(self) -> bool:
         """Whether it can be asked."""
-        return self._channel.fileno() >= 0
+        return self._channel.fileno() >= 0 and not self._is_retired
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it owes no answer, and is still asked or has been reaped: no process of its is unknown."""
+        return not self._waiting and (self._channel.fileno() >= 0 or (self.pid is None and self._pidfd < 0))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left of it."""
+        return self._channel.fileno() < 0 and self._pidfd < 0
+
+    def was_started(self, pid: int) -> None:
+        """The spawner's answer."""
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except OSError as error:  # no descriptor is left
+            os.kill(pid, _signal.SIGKILL)
+            self.fail(f"zygote: pidfd_open: {error.strerror}")
+            return
+        self.pid = pid
+        self._loop.watch(self._pidfd, READABLE, self._on_exit)
+        if self._channel.fileno() < 0:
+            self._kill()
 
     def retire(self) -> None:
-        """Asks no more of it: it ends when it sees the end of its socket. Requests that wait fail."""
-        self._close("the zygote is retired")
+        """Asks no more of it. What it was asked for already is still its to make."""
+        self._is_retired = True
+        if not self._waiting:
+            self.close("")
 
-    def _on_readable(self, _events: int) -> None:
-        try:
-            while self.is_open and (message := self._channel.receive()) is not None:
-                self._take(message)
-        except ChannelError as error:
-            self._fail(str(error))
+    def fail(self, reason: str) -> None:
+        """It is of no use any more: requests that wait fail."""
+        if self._channel.fileno() >= 0:
+            if not self._is_retired or self._waiting:
+                _log.warning(reason)
+            self.may_have_strays |= bool(self._waiting)
+            self.close(reason)
+            self._on_change()
 
-    def _take(self, message: Message) -> None:
-        on_made = self._waiting.pop(message.request_id, None)
-        if on_made is None and message.name == "FAILED":
-            self._fail(f"zygote: {message.fields['reason']}")
-        elif on_made is None:
-            self._fail(f"zygote: {message.name} that answers nothing")
-        elif message.name == "MADE_DEVICE":
-            on_made(message.fields["pid"], "")
-        else:
-            on_made(None, message.fields["reason"])
-
-    def _fail(self, reason: str) -> None:
-        if self.is_open:
-            _log.warning(f"{reason}")
-            self._close(reason)
-            self._on_gone(self)
-
-    def _close(self, reason: str) -> None:
-        if self.is_open:
+    def close(self, reason: str) -> None:
+        """Ends it; requests that wait fail."""
+        if self._channel.fileno() >= 0:
             self._loop.unwatch(self._channel.fileno())
             self._channel.close()
+        if self._pidfd >= 0:
+            self._kill()
+        self._expect_nothing()
         waiting, self._waiting = self._waiting, {}
         for on_made in waiting.values():
             on_made(None, reason)
 
+    def forget(self) -> None:
+        """Lets go of a process that somebody else has reaped."""
+        if self._pidfd >= 0:
+            self._loop.unwatch(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
 
-class ZygoteSupply:
-    """Always a zygote that may be asked: the current one, and a fresh one when that is called for."""
+    def _kill(self) -> None:
+        _signal.pidfd_send_signal(self._pidfd, _signal.SIGKILL)
 
-    __slots__ = ("_closing", "_current", "_loop", "_pids", "_spawner", "_trace")
-
-    def __init__(
-        self,
-        loop: EventLoop,
-        spawner: SpawnerInterface,
-        first_socket: int,
-        trace: Callable[[str], None] | None,
-    ) -> None:
-        """Takes over the spawner and the socket of the first zygote, which it was asked for already."""
-        self._loop = loop
-        self._spawner = spawner
-        self._trace = trace
-        self._closing = False
-        self._pids: dict[int, int] = {}
-        self._current = ZygoteLink(loop, first_socket, self._gone, trace)
-        loop.watch(spawner.fileno(), READABLE, self._on_spawner)
-
-    def current(self) -> ZygoteLink:
-        """The zygote to ask.
-
-        Raises:
-            ChannelError: There is none, and there can be none any more.
-        """
-        if not self._current.is_open:
-            self.replace()
-        return self._current
-
-    def replace(self) -> None:
-        """Has a fresh zygote made, with a layout of its own; the old one ends.
-
-        Raises:
-            ChannelError: The spawner is gone.
-        """
-        import _socket
-
-        self._current.retire()
-        ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    def _on_readable(self, _events: int) -> None:
         try:
-            self._spawner.request_zygote(theirs.fileno())
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        self._current = ZygoteLink(self._loop, ours.detach(), self._gone, self._trace)
-
-    def close(self) -> None:
-        """Ends zygotes and spawner; reap() afterwards takes their exit statuses."""
-        self._closing = True
-        self._current.retire()
-        if self._spawner.fileno() >= 0:
-            self._loop.unwatch(self._spawner.fileno())
-        self._spawner.close()
-
-    @property
-    def pidfds(self) -> list[int]:
-        """Of the zygotes that haven't been reaped."""
-        return list(self._pids)
-
-    def reap(self) -> None:
-        """Takes the exit statuses of those that have ended."""
-        for pidfd in tuple(self._pids):
-            if os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG) is not None:
-                self._forget(pidfd)
-
-    def _gone(self, _link: ZygoteLink) -> None:
-        """The next request brings a new one."""
-
-    def _on_spawner(self, _events: int) -> None:
-        try:
-            pid = self._spawner.receive_pid()
+            while self._channel.fileno() >= 0 and (message := self._channel.receive()) is not None:
+                self._take(message)
         except ChannelError as error:
-            if not self._closing:
-                _log.error(f"{error}: a device process that dies can't be replaced any more")
-            self._loop.unwatch(self._spawner.fileno())
-            self._spawner.close()
+            self.fail(str(error))
+
+    def _take(self, message: Message) -> None:
+        on_made = self._waiting.pop(message.request_id, None)
+        if on_made is None:
+            told = message.fields["reason"] if message.name == "FAILED" else f"{message.name} answers nothing"
+            self.fail(f"zygote: {told}")
             return
-        if pid is not None:
-            pidfd = os.pidfd_open(pid)
-            self._pids[pidfd] = pid
-            self._loop.watch(pidfd, READABLE, lambda _events: self._reap_one(pidfd))
+        self._expect_nothing()
+        if self._waiting:
+            self._expect_answer()
+        elif self._is_retired:
+            self.close("")
+        if message.name == "MADE_DEVICE":
+            on_made(message.fields["pid"], "")
+        else:
+            self.may_have_strays = True
+            on_made(None, message.fields["reason"])
+        self._on_change()
 
-    def _reap_one(self, pidfd: int) -> None:
-        status = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-        if status is not None:
-            if status.si_status != 0 and not self._closing:
-                _log.warning(f"zygote {self._pids[pidfd]} ended with status {status.si_status}")
-            self._forget(pidfd)
+    def _expect_answer(self) -> None:
+        self._timer = self._loop.call_later(self._answer_s, self._answer_is_late)
 
-    def _forget(self, pidfd: int) -> None:
-        self._loop.unwatch(pidfd)
-        os.close(pidfd)
-        del self._pids[pidfd]
+    def _answer_is_late(self) -> None:
+        self.is_late = True
+        self.fail(f"zygote: no answer within {self._answer_s:g} s")
 
+    def _expect_nothing(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-if TYPE_CHECKING:
-    from vmm_main.device_supervisor.spawner import Spawner as SpawnerInterface
+    def _on_exit(self, _events: int) -> None:
+        status = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        if status is None:
+            return
+        self._loop.unwatch(self._pidfd)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        if self._channel.fileno() >= 0:
+            # Its last words may say why.
+            self._on_readable(READABLE)
+            how = "status" if status.si_code == os.CLD_EXITED else "signal"
+            self.fail(f"zygote {self.pid} ended with {how} {status.si_status}")
+        self.pid = None
+        self._on_change()

@@ -1,0 +1,35 @@
+"""How long main waits for what device processes must do, before it does without them."""
+
+from __future__ import annotations
+
+
+class Deadlines:
+    """Of one VM, in seconds. Each catches a host that has stopped scheduling, or a process that won't.
+
+    What they are for takes micro- to milliseconds, and a hundred times that on an emulated host.
+
+    Attributes:
+        start_s: From the request for a process to its READY.
+        zygote_s: For a zygote's next answer; the first comes after its own start.
+        quiesce_s: For the requests that a device has begun when the VM stops.
+        reset_s: For a reset by the driver, until the process is killed.
+        reap_s: From SIGKILL to the exit status: longer only if the process hangs in the kernel (D state).
+        last_breath_s: From the end of a process's socket, or its last words, to its end.
+        end_s: For all processes together when the VM ends: SIGTERM promises an end within a second.
+    """
+
+    __slots__ = ("end_s", "last_breath_s", "quiesce_s", "reap_s", "reset_s", "start_s", "zygote_s")
+
+    def __init__(self) -> None:
+        self.start_s = 60.0
+        self.zygote_s = 30.0
+        self.quiesce_s = 5.0
+        self.reset_s = 5.0
+        self.reap_s = 5.0
+        self.last_breath_s = 0.5
+        self.end_s = 0.5
+
+    @property
+    def whole_reset_s(self) -> float:
+        """Until who waits for a reset gives up: the process is asked, then killed, then reaped, and more."""
+        return 2 * self.reset_s + self.reap_s
