@@ -145,6 +145,9 @@ class Channel:
         except BlockingIOError:
             return None
         except OSError as error:
+            if error.errno == errno.ECONNRESET:
+                # Told once, if the other side ended without reading all: its own last words come after it.
+                return self.receive()
             if error.errno not in _GONE:
                 raise
             packet = b""

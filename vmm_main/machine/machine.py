@@ -242,7 +242,7 @@ class Machine:
             return
         self._guest_request = None
         self._emit("RESET", {"guest": guest, "reason": reason})
-        if was == RUNNING:
+        if was == RUNNING and self.status == RUNNING:  # a device may have stopped the VM meanwhile
             self._board.resume()
         elif was == SHUTDOWN:
             self.status = PAUSED
