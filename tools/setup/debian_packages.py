@@ -40,6 +40,7 @@ FOR_BENCHMARKS = {
 FOR_TESTS = {
     "acpica-tools": "iasl and acpiexec: the guest's ACPI tables",
     "procps": "ps and kill, as tests use them",
+    "strace": "which rules of the system call filters are used",
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def folder(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def trace(folder: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+def trace(folder: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Every call of a run of the device layer."""
     output = tmp_path_factory.mktemp("trace") / "calls"
     device_layer = CHECKOUT / "tests" / "device"
@@ -58,7 +57,7 @@ def trace(folder: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[lis
         check=False,
     )
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
-    yield output.read_text(encoding="utf-8", errors="replace").splitlines()
+    return output.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 @pytest.mark.timeout(600)

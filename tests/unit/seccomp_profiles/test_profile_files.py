@@ -1,4 +1,4 @@
-"""Profiles are read strictly: what the compiler wouldn't obey is refused, and each rule says why it's there."""
+"""Profiles are read strictly: what the compiler wouldn't obey is refused; each rule says why it is there."""
 
 from __future__ import annotations
 
