@@ -13,8 +13,6 @@ from vmm_main import log
 from vmm_main.errors import HostError
 from vmm_main.kvm._kvm import lib
 
-_log = log.Logger("start")
-
 
 class _Confinement:
     """Whether confine_main() has put this process under filters."""
@@ -43,7 +41,6 @@ def confine_main(*, seccomp: bool) -> None:
     _check(lib.no_new_privileges(), "set no_new_privs")
     if not seccomp:
         lib.filters_disable()
-        _log.warning("-disable-seccomp: the main process and its devices run without system call filters")
         return
     _check(lib.refused_call_report_to(log.log_fd()), "take refused system calls")
     _check(lib.filters_install(b"main"), "install its system call filter")

@@ -16,7 +16,7 @@ MAIN, VCPU = "main", "vcpu"
 
 
 def _threads(vm: BareMetalVm) -> dict[str, dict[str, str]]:
-    """/proc/PID/task/*/status by thread name, main's as MAIN; without KVM's own, which never leave the kernel."""
+    """/proc/PID/task/*/status by thread name, main's as MAIN; without KVM's, which never leave the kernel."""
     found = {}
     for task in Path(f"/proc/{vm.process.pid}/task").iterdir():
         pairs = (line.partition(":") for line in (task / "status").read_text(encoding="utf-8").splitlines())
