@@ -1,6 +1,6 @@
 """What main takes from itself once everything is open, and before the guest's first instruction (DESIGN §6).
 
-Besides, each kind of thread has a filter: `main`, which its threads inherit, and on top of it `vcpu` for those
+Each kind of thread has a filter too: `main`, which its threads inherit, and on top of it `vcpu` for those
 that run the guest. A reboot makes new vCPU threads, so main's profile allows what theirs does, and what a new
 KVM VM takes.
 """
