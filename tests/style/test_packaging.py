@@ -146,6 +146,8 @@ def test_the_process_is_an_isolated_python_without_site(installed: Path) -> None
     assert command[4:] == [
         "-X",
         f"bulkhead_path={packages}:{packages}",
+        "-X",
+        f"bulkhead_launcher={installed}",
         f"{packages}/vmm_main/__main__.py",
         "--help",
     ]
