@@ -84,7 +84,7 @@ int main(int argc, char **argv)
 {
     static char options[][3] = {"-I", "-S", "-E", "-X"};
     char prefix[PATH_MAX], python[PATH_MAX], code[PATH_MAX], packages[PATH_MAX];
-    char path[3 * PATH_MAX], program[2 * PATH_MAX], launcher[2 * PATH_MAX], self[PATH_MAX], spawner[128];
+    char more[PATH_MAX], path[4 * PATH_MAX], program[2 * PATH_MAX], launcher[2 * PATH_MAX], self[PATH_MAX], spawner[128];
 
     if (argc > 0 && strcmp(argv[0], SPAWNER_NAME) == 0)
         return spawner_main(argv);
@@ -111,9 +111,12 @@ int main(int argc, char **argv)
     /* Other packages may lie elsewhere: pip leaves out what the system already has. */
     if (!find_packages(packages, sizeof(packages), prefix, "_cffi_backend."))
         return fail(prefix, "no package cffi for " PYTHON_NAME " below it or " BASE_PREFIX);
-    if (strchr(code, ':') != NULL || strchr(packages, ':') != NULL)
+    if (!find_packages(more, sizeof(more), prefix, "msgpack"))
+        return fail(prefix, "no package msgpack for " PYTHON_NAME " below it or " BASE_PREFIX);
+    if (strchr(code, ':') != NULL || strchr(packages, ':') != NULL || strchr(more, ':') != NULL)
         return fail(prefix, "can't run from a folder with a colon in its name");
-    snprintf(path, sizeof(path), "bulkhead_path=%s:%s", code, packages);
+    const int together = strcmp(more, packages) == 0;
+    snprintf(path, sizeof(path), "bulkhead_path=%s:%s%s%s", code, packages, together ? "" : ":", together ? "" : more);
     snprintf(program, sizeof(program), "%s/vmm_main/__main__.py", code);
 
     char **arguments = calloc((size_t)argc + 12, sizeof(*arguments));

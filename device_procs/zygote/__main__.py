@@ -7,18 +7,26 @@ Kept short: Python compiles this file anew at every start, the modules it import
 """
 
 import gc
+import posix
 import sys
 
 gc.disable()  # nothing here makes garbage, and a collection would touch pages that processes share
 
 sys.path += str(sys._xoptions["bulkhead_path"]).split(":")
 
-from device_procs.zygote.zygote import Zygote, import_back_ends  # noqa: E402  (found by what is above)
+try:
+    from device_procs.zygote.zygote import Zygote, import_back_ends
 
-# Only a test asks for it: kinds of devices that do what they are told.
-if "bulkhead_extra_kinds" in sys._xoptions:
-    __import__(str(sys._xoptions["bulkhead_extra_kinds"]))
+    # Only a test asks for it: kinds of devices that do what they are told.
+    if "bulkhead_extra_kinds" in sys._xoptions:
+        __import__(str(sys._xoptions["bulkhead_extra_kinds"]))
+    import_back_ends()
+except Exception as error:
+    # FAILED of ipc/zygote_messages.py by hand: what encodes it may be what is missing.
+    text = f"{type(error).__name__}: {error}".encode()[:1000]
+    head = b"\x83\xa1m\xa6FAILED\xa1i\x00\xa1f\x82\xa5stage\xa6import\xa6reason\xda"
+    posix.write(3, head + len(text).to_bytes(2, "big") + text)
+    raise
 
-import_back_ends()
 main_pid, whose, filters = sys.argv[1:]
 sys.exit(Zygote(3, privileged=whose == "own-uids").run(int(main_pid), seccomp=filters == "seccomp"))

@@ -126,6 +126,17 @@ def test_a_malformed_request_ends_the_zygote_with_its_reason(rig: ZygoteRig) -> 
     jailed(rig)
 
 
+def test_what_cannot_be_imported_is_told(tmp_path: Path) -> None:
+    rig = ZygoteRig(tmp_path / "uids.lock", seccomp=True, extra_kinds="no_such_module")
+    answer = rig.next_from_zygote()
+    assert answer.fields == {
+        "stage": "import",
+        "reason": "ModuleNotFoundError: No module named 'no_such_module'",
+    }
+    assert rig.end_zygote() == 1
+    rig.close()
+
+
 def test_devices_outlive_their_zygote(rig: ZygoteRig) -> None:
     with born_device(rig) as device:
         assert device.certificate()

@@ -88,6 +88,15 @@ def add_cffi(folder: Path) -> Path:
     return folder
 
 
+def add_msgpack(folder: Path) -> Path:
+    (folder / "msgpack").mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def add_packages(folder: Path) -> Path:
+    return add_msgpack(add_cffi(folder))
+
+
 @pytest.fixture
 def prefix(tmp_path: Path) -> Prefix:
     made = Prefix(tmp_path)
@@ -98,7 +107,7 @@ def prefix(tmp_path: Path) -> Prefix:
 def test_a_virtual_environment(prefix: Prefix) -> None:
     prefix.add_python(prefix.system)
     prefix.add_python(prefix.prefix)
-    folder = add_cffi(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
+    folder = add_packages(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
     answer = prefix.run("-name", "a b", "")
     assert answer["path"] == [str(folder)] * 2
     assert answer["arguments"] == ["-name", "a b", ""]
@@ -121,7 +130,7 @@ def test_with_devices_the_spawner_is_started_first(
     prefix: Prefix, arguments: list[str], filters: str | None
 ) -> None:
     prefix.add_python(prefix.system)
-    add_cffi(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
+    add_packages(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
     early = [word for word in prefix.run(*arguments)["command"] if word.startswith("bulkhead_spawner=")]
     assert [word.rpartition(":")[2] for word in early] == ([] if filters is None else [filters])
 
@@ -140,29 +149,37 @@ def test_with_devices_the_spawner_is_started_first(
 def test_packages_in_other_layouts(prefix: Prefix, tmp_path: Path, code: str, cffi: str) -> None:
     prefix.add_python(prefix.system)
     add_code(tmp_path / code)
-    add_cffi(tmp_path / cffi)
+    add_packages(tmp_path / cffi)
     assert prefix.run()["path"] == [str(tmp_path / code), str(tmp_path / cffi)]
+
+
+def test_each_package_may_lie_elsewhere(prefix: Prefix, tmp_path: Path) -> None:
+    prefix.add_python(prefix.system)
+    code = add_code(prefix.prefix / "lib" / NAME / "site-packages")
+    cffi = add_cffi(prefix.system / "lib" / "python3" / "dist-packages")
+    msgpack = add_msgpack(prefix.system / "local" / "lib" / NAME / "dist-packages")
+    assert prefix.run()["path"] == [str(code), str(cffi), str(msgpack)]
 
 
 def test_the_prefix_goes_before_the_system(prefix: Prefix) -> None:
     prefix.add_python(prefix.system)
-    add_cffi(add_code(prefix.system / "lib" / NAME / "site-packages"))
-    own = add_cffi(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
+    add_packages(add_code(prefix.system / "lib" / NAME / "site-packages"))
+    own = add_packages(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
     assert prefix.run()["path"] == [str(own), str(own)]
 
 
 def test_another_pythons_packages_are_let_alone(prefix: Prefix) -> None:
     prefix.add_python(prefix.system)
     for other in ("python3.1", "python3.9", "python3.99", f"{NAME}t"):
-        add_cffi(add_code(prefix.prefix / "lib" / other / "site-packages"))
+        add_packages(add_code(prefix.prefix / "lib" / other / "site-packages"))
     assert f"no package vmm_main for {NAME} below it" in prefix.complaint()
-    own = add_cffi(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
+    own = add_packages(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
     assert prefix.run()["path"] == [str(own), str(own)]
 
 
 @pytest.mark.parametrize("own", [True, False])
 def test_the_environments_python_goes_before_the_systems(prefix: Prefix, own: bool) -> None:
-    add_cffi(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
+    add_packages(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
     system = prefix.add_python(prefix.system)
     wanted = prefix.add_python(prefix.prefix) if own else system
     stand_in = prefix.prefix / "lib" / NAME / "site-packages" / "vmm_main" / "__main__.py"
@@ -172,7 +189,7 @@ def test_the_environments_python_goes_before_the_systems(prefix: Prefix, own: bo
 
 def test_the_environment_has_no_say(prefix: Prefix, tmp_path: Path) -> None:
     prefix.add_python(prefix.prefix)
-    folder = add_cffi(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
+    folder = add_packages(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
     add_code(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "json.py").write_text("raise SystemExit('from PYTHONPATH')\n")
     settings = {"PYTHONHOME": "/nowhere", "PYTHONPATH": str(tmp_path / "elsewhere"), "PATH": "/nowhere"}
@@ -182,7 +199,7 @@ def test_the_environment_has_no_say(prefix: Prefix, tmp_path: Path) -> None:
 
 def test_a_link_and_any_argv_0_will_do(prefix: Prefix, tmp_path: Path) -> None:
     prefix.add_python(prefix.prefix)
-    add_cffi(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
+    add_packages(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
     link = tmp_path / "somewhere" / "qemu"
     link.parent.mkdir()
     link.symlink_to(os.path.relpath(prefix.program, link.parent))
@@ -198,7 +215,7 @@ def test_an_editable_installation(prefix: Prefix, tmp_path: Path) -> None:
     prefix.compile(f'-DSOURCE_DIRECTORY="{checkout}"')
     prefix.add_python(prefix.prefix)
     add_code(prefix.prefix / "lib" / NAME / "site-packages")  # an older, copied one has no say
-    cffi = add_cffi(prefix.prefix / "lib" / NAME / "site-packages")
+    cffi = add_packages(prefix.prefix / "lib" / NAME / "site-packages")
     assert prefix.run()["path"] == [str(checkout), str(cffi)]
 
 
@@ -212,6 +229,10 @@ def test_what_is_missing_is_named(prefix: Prefix, tmp_path: Path) -> None:
         f"bulkhead: {prefix.prefix}: no package cffi for {NAME} below it or {prefix.system}\n"
     )
     add_cffi(folder)
+    assert prefix.complaint() == (
+        f"bulkhead: {prefix.prefix}: no package msgpack for {NAME} below it or {prefix.system}\n"
+    )
+    add_msgpack(folder)
     python = prefix.system / "bin" / NAME
     assert prefix.complaint() == f"bulkhead: {python}: No such file or directory\n"
     prefix.add_python(prefix.system)
@@ -225,5 +246,5 @@ def test_what_is_missing_is_named(prefix: Prefix, tmp_path: Path) -> None:
 def test_a_colon_in_the_path_is_refused(tmp_path: Path) -> None:
     prefix = Prefix(tmp_path / "with:colon")
     prefix.compile()
-    add_cffi(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
+    add_packages(add_code(prefix.prefix / "lib" / NAME / "site-packages"))
     assert "can't run from a folder with a colon in its name" in prefix.complaint()
