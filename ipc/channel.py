@@ -12,9 +12,8 @@ import _socket
 import errno
 import os
 
-import msgpack
-
 from ipc.messages import DESCRIPTORS_MAX, PACKET_MAX_BYTES, Message
+from ipc.packing import Packer, UnpackException, refuse_extension, unpackb
 from ipc.schema import UINT32_MAX, SchemaError
 
 TYPE_CHECKING = False
@@ -100,7 +99,7 @@ class Channel:
             ChannelFullError: The other end doesn't read.
             ValueError: The packet or the number of descriptors is over the limit.
         """
-        packet = msgpack.packb({"m": message.name, "i": message.request_id, "f": message.fields})
+        packet = Packer().pack({"m": message.name, "i": message.request_id, "f": message.fields})
         if len(packet) > PACKET_MAX_BYTES or len(message.descriptors) > DESCRIPTORS_MAX:
             raise ValueError(
                 f"{message.name} to {self.peer} has {len(packet)} bytes, "
@@ -182,14 +181,15 @@ def decode(packet: bytes, incoming: dict[str, Schema]) -> Message:
     if len(packet) > PACKET_MAX_BYTES:
         raise SchemaError(f"a packet over {PACKET_MAX_BYTES} bytes")
     try:
-        envelope: Any = msgpack.unpackb(
+        envelope: Any = unpackb(
             packet,
             raw=False,
             strict_map_key=True,
             use_list=True,
             max_ext_len=0,
+            ext_hook=refuse_extension,
         )
-    except (ValueError, msgpack.UnpackException) as error:
+    except (ValueError, UnpackException) as error:
         raise SchemaError(f"a packet that isn't msgpack ({type(error).__name__})") from error
     if type(envelope) is not dict or set(envelope) != {"m", "i", "f"}:
         raise SchemaError("a packet without m, i and f")
