@@ -43,11 +43,15 @@ class SupervisedVm:
         seccomp: bool = True,
         on_death: str = "restart",
         on_restart_limit: str = "stop",
+        zygote_options: tuple[str, ...] = (),
+        **limits: Any,
     ) -> None:
-        """Starts a VM with rngs, each the values of its -device's keys."""
+        """Starts a VM with rngs, each the values of its -device's keys; limits are DeviceSupervisor's."""
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.pauses: list[str] = []
         self._changed = threading.Condition()
+        self._zygote_options = zygote_options
+        self._limits = limits
         self._policies = {"on_death": on_death, "on_restart_limit": on_restart_limit}
         self._started: list[BaseException] = []
         self._is_up = threading.Event()
@@ -76,13 +80,15 @@ class SupervisedVm:
     def _start(self, lock_file: Path, rngs: list[dict[str, Any]], seccomp: bool) -> None:
         """What main does, in its order."""
         own_uids = may_give_uids()
-        spawner = Spawner(own_uids=own_uids, seccomp=seccomp)
+        spawner = Spawner(own_uids=own_uids, seccomp=seccomp, zygote_options=self._zygote_options)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             spawner.request_zygote(theirs.fileno())
         self._loop = EventLoop()
         lease = UidLease(None, len(rngs), str(lock_file))
-        self.supervisor = DeviceSupervisor(self._loop, spawner, ours.detach(), lease, seccomp=seccomp)
+        self.supervisor = DeviceSupervisor(
+            self._loop, spawner, ours.detach(), lease, seccomp=seccomp, **self._limits
+        )
         self.supervisor.connect(self._event, self._pause)
         objects = {"r0": {"qom-type": "rng-random", "id": "r0", "filename": "/dev/urandom"}}
         module = module_of("virtio-rng")

@@ -17,6 +17,16 @@ else:
 _CONTROL_THREAD, _WORKER_THREAD = lib.BLACK_BOX_CONTROL_THREAD, lib.BLACK_BOX_WORKER_THREAD
 _WORKERS_MAX = lib.BLACK_BOX_QUEUES
 _HIGHEST_CALL = (1 << 31) - 1
+# What a process was about when it had reached a stage of its start, and no further one.
+_STAGES = {
+    0: "when it was just cloned",
+    lib.STAGE_CLONED: "on its way into the jail",
+    lib.STAGE_JAILED: "over its birth certificate",
+    lib.STAGE_CERTIFIED: "before it was configured",
+    lib.STAGE_CONFIGURED: "when it made the device",
+    lib.STAGE_WORKERS_STARTED: "when it put on its filter",
+    lib.STAGE_FILTERED: "when it was about to be ready",
+}
 # The exit status of a process that its own handler ends after a signal (sandbox/fault_report.c).
 _DIED_BY = 128
 
@@ -45,6 +55,12 @@ def describe_death(status: os.waitid_result, box: BlackBox, known_reason: str | 
         box: Its black box, which it may have filled with lies; the wait status can't be forged.
         known_reason: Why main killed it, or what it said or did before its end; None if nothing is known.
     """
+    death = _describe_end(status, box, known_reason)
+    stage = _STAGES.get(box.stage)
+    return death if stage is None else Death(f"{death.cause}, {stage}", is_fault=death.is_fault)
+
+
+def _describe_end(status: os.waitid_result, box: BlackBox, known_reason: str | None) -> Death:
     said = f": {known_reason}" if known_reason else ""
     if status.si_code in (os.CLD_KILLED, os.CLD_DUMPED):
         if status.si_status == _signal.SIGKILL:
