@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import _socket
 import errno
-import os
+import posix as os
 
 from ipc.messages import DESCRIPTORS_MAX, PACKET_MAX_BYTES, Message
 from ipc.packing import Packer, UnpackException, refuse_extension, unpackb

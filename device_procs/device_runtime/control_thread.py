@@ -5,7 +5,7 @@ It never waits without watching main's socket: main's end is the process's end.
 
 from __future__ import annotations
 
-import os
+import posix as os
 import select
 import sys
 

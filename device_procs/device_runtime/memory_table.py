@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix as os
 
 from device_procs.data_plane._data_plane import ffi, lib
 

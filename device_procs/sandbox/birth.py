@@ -5,7 +5,7 @@ Everything it needs was imported by the zygote: from here on there is no file sy
 
 from __future__ import annotations
 
-import os
+import posix as os
 
 from device_procs.data_plane._data_plane import ffi, lib
 from device_procs.device_runtime import control_thread

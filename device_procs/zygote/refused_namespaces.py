@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import posix as os
 
 # Settings that refuse them -> the value that does. Debian's, the kernel's own, Ubuntu's.
 _SETTINGS = (

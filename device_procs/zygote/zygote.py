@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+import posix as os
 import select
 
 from device_procs.data_plane._data_plane import lib

@@ -6,7 +6,7 @@ field is copied once and shown as what it is: a number, or a name from a table.
 
 from __future__ import annotations
 
-import os
+import posix as os
 
 from vmm_main.errors import HostError
 from vmm_main.kvm._kvm import ffi, lib

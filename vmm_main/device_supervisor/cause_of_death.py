@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix as os
 
 from vmm_main.kvm._kvm import ffi, lib
 

@@ -7,7 +7,7 @@ not the VM.
 from __future__ import annotations
 
 import _socket
-import os
+import posix as os
 import time
 
 from ipc.channel import Channel, ChannelError, PeerGoneError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import _socket
-import os
+import posix as os
 
 from device_procs.device_registry import module_of
 from vmm_main.device_supervisor.openers import open_resource
@@ -95,6 +95,6 @@ def start_devices(
 
 def _trace() -> Callable[[str], None] | None:
     """BULKHEAD_TRACE=ipc: every message of the control sockets goes to the log."""
-    if "ipc" in os.environ.get("BULKHEAD_TRACE", "").split(","):
+    if b"ipc" in os.environ.get(b"BULKHEAD_TRACE", b"").split(b","):
         return _log.info
     return None

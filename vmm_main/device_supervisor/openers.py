@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import stat
+import _stat as stat
+import posix as os
 
 from vmm_main.errors import ConfigurationError
 

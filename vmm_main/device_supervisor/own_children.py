@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import _thread
-import os
+import posix as os
 import time
 
 TYPE_CHECKING = False

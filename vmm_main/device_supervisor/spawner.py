@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import _socket
 import errno
-import os
+import posix as os
 import sys
 
 from ipc.channel import ChannelFullError, PeerGoneError
@@ -39,14 +39,16 @@ class Spawner:
         self.first_zygote: int | None = None
         if not zygote_options and self._adopt_early(own_uids=own_uids, seccomp=seccomp):
             return
+        from os import fsencode
+
         code, path = _module_path()
         command = [
             _NAME,
             b"%d" % os.getpid(),
-            os.fsencode(sys.executable),
-            *(b"-I", b"-S", b"-E", b"-X", b"bulkhead_path=" + os.fsencode(path)),
-            *map(os.fsencode, zygote_options),
-            os.fsencode(f"{code}/device_procs/zygote/__main__.py"),
+            fsencode(sys.executable),
+            *(b"-I", b"-S", b"-E", b"-X", b"bulkhead_path=" + fsencode(path)),
+            *map(fsencode, zygote_options),
+            fsencode(f"{code}/device_procs/zygote/__main__.py"),
             b"%d" % os.getpid(),
             b"own-uids" if own_uids else b"one-uid",
             b"seccomp" if seccomp else b"no-seccomp",
@@ -54,7 +56,7 @@ class Spawner:
         words = [ffi.new("char[]", word) for word in command]
         socket_fd = ffi.new("int *")
         program = _launcher()
-        self.pid: int = lib.spawner_start(os.fsencode(program), [*words, ffi.NULL], socket_fd)
+        self.pid: int = lib.spawner_start(fsencode(program), [*words, ffi.NULL], socket_fd)
         if self.pid < 0:
             raise HostError(f"can't start {program} as the spawner: {os.strerror(-self.pid)}")
         self._socket = _socket.socket(fileno=socket_fd[0])
@@ -128,7 +130,7 @@ class Spawner:
 def _launcher() -> str:
     """The compiled `bulkhead` program: the one that started us, or the one beside this Python."""
     given = sys._xoptions.get("bulkhead_launcher")
-    return str(given) if given is not None else f"{os.path.dirname(sys.executable)}/bulkhead"
+    return str(given) if given is not None else f"{sys.executable.rpartition('/')[0]}/bulkhead"
 
 
 def _module_path() -> tuple[str, str]:
@@ -136,10 +138,12 @@ def _module_path() -> tuple[str, str]:
     given = sys._xoptions.get("bulkhead_path")
     if given is not None:
         return str(given).partition(":")[0], str(given)
+    from os.path import abspath, dirname
+
     import _cffi_backend
     import msgpack
 
-    code = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    backend = os.path.dirname(_cffi_backend.__file__)
-    folders = dict.fromkeys((code, backend, os.path.dirname(os.path.dirname(msgpack.__file__))))
+    code = dirname(dirname(dirname(abspath(__file__))))
+    backend = dirname(_cffi_backend.__file__)
+    folders = dict.fromkeys((code, backend, dirname(dirname(msgpack.__file__))))
     return code, ":".join(folders)

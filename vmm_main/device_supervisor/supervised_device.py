@@ -8,7 +8,7 @@ the supervisor's event loop; what vCPU threads call is in driver_side.py.
 from __future__ import annotations
 
 import _thread
-import os
+import posix as os
 import time
 
 from ipc.messages import Message, vocabulary_for

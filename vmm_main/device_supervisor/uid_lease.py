@@ -6,7 +6,7 @@ them when the process dies, however it dies, and nothing is left behind.
 
 from __future__ import annotations
 
-import os
+import posix as os
 
 from ipc.owned_fd import OwnedFd
 from vmm_main.errors import ConfigurationError, HostError
@@ -129,18 +129,25 @@ def may_give_uids(base: int | None = None) -> bool:
 
 def _are_mapped(first: int) -> bool:
     """Whether a block of uids is there: in a user namespace, only some are."""
-    with open("/proc/self/uid_map", encoding="ascii") as uid_map:
-        for line in uid_map:
-            start, _, count = map(int, line.split())
-            if start <= first and first + UIDS_PER_VM <= start + count:
-                return True
+    with open("/proc/self/uid_map", "rb", buffering=0) as uid_map:
+        lines = uid_map.read().splitlines()
+    for line in lines:
+        start, _, count = map(int, line.split())
+        if start <= first and first + UIDS_PER_VM <= start + count:
+            return True
     return False
 
 
 def _open(path: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            return os.open(path, flags, 0o600)
+        except FileNotFoundError:
+            from os import makedirs
+
+            makedirs(path.rpartition("/")[0], mode=0o755, exist_ok=True)
+            return os.open(path, flags, 0o600)
     except OSError as error:
         raise HostError(f"{path}: can't be opened for the devices' uids: {error.strerror}") from error
 

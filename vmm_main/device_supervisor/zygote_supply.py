@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix as os
 
 from ipc.channel import ChannelError
 from vmm_main.device_supervisor.own_children import end_children, own_children
