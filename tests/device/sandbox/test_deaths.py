@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from device_procs.data_plane._data_plane import lib
+from tests.device.sandbox.conftest import TOLD_KINDS, TOLD_OPTIONS
 from tests.device.sandbox.told_extension import lib as told_lib
 from tests.device.sandbox.told_rig import CONTROL, WORKER, ToldRig, told_device
 from tests.device.zygote.zygote_rig import HANGS_AFTER_S, ZygoteRig
@@ -48,6 +49,28 @@ def test_a_bad_read_is_written_down(device: ToldRig, thread: str) -> None:
 def test_a_bad_read_kills_by_sigsegv(device: ToldRig, thread: str) -> None:
     device.tell(thread, told_lib.TOLD_BAD_READ, (NOWHERE,))
     assert device.wait_for_end() == -signal.SIGSEGV
+
+
+@pytest.mark.untraced
+def test_a_fresh_zygote_has_another_layout(lock_file: Path) -> None:
+    """Siblings crash at the same address, which is why a successor of a crash comes from another zygote."""
+
+    def place_of_a_crash(zygote: ZygoteRig) -> int:
+        with told_device(zygote, FOLDER) as device:
+            device.get_ready()
+            device.tell(CONTROL, told_lib.TOLD_BAD_READ, (NOWHERE,))
+            assert device.wait_for_end() == -signal.SIGSEGV
+            return int(device.black_box.page.fault_rip)
+
+    zygote = ZygoteRig(lock_file, seccomp=True, extra_kinds=TOLD_KINDS, xoptions=TOLD_OPTIONS)
+    first = place_of_a_crash(zygote)
+    assert place_of_a_crash(zygote) == first
+    assert zygote.end_zygote() == 0
+    zygote.new_zygote()
+    second = place_of_a_crash(zygote)
+    assert second != first
+    assert second % 4096 == first % 4096  # the same instruction of the same library
+    zygote.close()
 
 
 @pytest.mark.parametrize("thread", THREADS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,21 @@ def _make(directory: Path) -> None:
     ffi.compile(tmpdir=str(directory))
 
 
-def _load() -> Any:
+def _library() -> Path:
+    """The compiled library; a zygote is told where the test has it, since it knows no home to look in."""
+    if "told_library" in sys._xoptions:
+        return Path(str(sys._xoptions["told_library"]))
     headers = sorted((CHECKOUT / "device_procs" / "data_plane").glob("*_cdef.h"))
     parts: list[str | bytes | Path] = [HEADER, SOURCE, *headers, *C_FLAGS, importlib.util.MAGIC_NUMBER]
     (library,) = cached("told-device", parts, _make).glob(f"{NAME}*.so")
-    spec = importlib.util.spec_from_file_location(NAME, library)
+    return library
+
+
+LIBRARY = _library()
+
+
+def _load() -> Any:
+    spec = importlib.util.spec_from_file_location(NAME, LIBRARY)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

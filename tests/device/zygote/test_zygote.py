@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 from pathlib import Path
@@ -29,12 +28,6 @@ def status_of(pid: int) -> dict[str, str]:
 def descriptors_of(pid: int) -> dict[int, str]:
     folder = f"/proc/{pid}/fd"
     return {int(fd): os.readlink(f"{folder}/{fd}").partition(":")[0] for fd in os.listdir(folder)}
-
-
-def layout_of(pid: int) -> list[str]:
-    """Where everything that is mapped from a file, the heap and the stack begin."""
-    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    return [line.split("-")[0] for line in lines if re.search(r"(/|\[heap\]|\[stack\])", line)]
 
 
 def jailed(rig: ZygoteRig) -> None:
@@ -83,20 +76,6 @@ def test_the_zygote_is_in_the_net_namespace_of_its_devices(shared_rig: ZygoteRig
     with born_device(shared_rig) as device:
         namespaces = [link for link in device.certificate()["namespaces"] if link.startswith("net:")]
         assert namespaces == [os.readlink(f"/proc/{shared_rig.zygote_pid}/ns/net")]
-
-
-def test_a_fresh_zygote_has_another_layout(rig: ZygoteRig) -> None:
-    with born_device(rig) as first, born_device(rig) as second:
-        assert first.certificate()
-        assert second.certificate()
-        old = layout_of(rig.zygote_pid)
-        assert set(old) & set(layout_of(first.pid)) & set(layout_of(second.pid))  # they share the zygote's
-        old_code = {line for line in old if line.startswith("7f")}
-        assert rig.end_zygote() == 0
-        rig.new_zygote()
-        with born_device(rig) as third:
-            assert third.certificate()
-            assert not old_code & set(layout_of(third.pid))
 
 
 def test_a_kind_that_there_is_not_is_refused_and_the_zygote_goes_on(shared_rig: ZygoteRig) -> None:

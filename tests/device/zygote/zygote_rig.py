@@ -39,14 +39,28 @@ class ZygoteRig:
     """A spawner and its current zygote."""
 
     def __init__(
-        self, lock_file: Path, *, seccomp: bool, extra_kinds: str | None = None, own_uids: bool | None = None
+        self,
+        lock_file: Path,
+        *,
+        seccomp: bool,
+        extra_kinds: str | None = None,
+        xoptions: tuple[str, ...] = (),
     ) -> None:
+        """Starts both.
+
+        Args:
+            lock_file: Where uids are leased.
+            seccomp: Whether there are filters.
+            extra_kinds: A module that adds kinds of devices.
+            xoptions: More -X options of the zygote's Python.
+        """
         self.seccomp = seccomp
-        self.own_uids = may_give_uids(None) if own_uids is None else own_uids
+        self.own_uids = may_give_uids()
         self.lease = UidLease(None, 1, str(lock_file)) if self.own_uids else None
         options: list[str] = []
         if extra_kinds is not None:
             options = ["-X", f"bulkhead_extra_kinds={extra_kinds}"]
+        options += [word for option in xoptions for word in ("-X", option)]
         self.spawner = Spawner(own_uids=self.own_uids, seccomp=seccomp, zygote_options=tuple(options))
         self.devices = 0
         self.zygote_pid = -1
