@@ -20,14 +20,10 @@ SUBJECTS = re.compile(
 def _complaints(guest: LinuxGuest) -> set[str]:
     """The warnings and errors about ACPI, timers and the legacy devices, without what differs by chance."""
     guest.wait_for_shell()
-    lines = guest.run("dmesg -r").splitlines()
+    # What isn't a complaint stays in the guest: QEMU's serial port takes minutes for a whole log in the box.
+    assert int(guest.run("dmesg -r | wc -l")) > 100, "this isn't a kernel's log"
+    worst = guest.run(f"dmesg -r | grep -E '^<[0-{KERNEL_WARNING}]>' || true").splitlines()
     guest.power_off()
-    assert len(lines) > 100, "this isn't a kernel's log"
-    worst = [
-        line
-        for line in lines
-        if (level := re.match(r"<(\d+)>", line)) and int(level.group(1)) % 8 <= KERNEL_WARNING
-    ]
     said = [re.sub(r"^<\d+>\[[ .\d]+\] ", "", line) for line in worst]
     return {re.sub(r"0x[0-9a-f]+|\d+", "N", line) for line in said if SUBJECTS.search(line)}
 

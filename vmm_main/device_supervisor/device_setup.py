@@ -47,9 +47,15 @@ def configure_fields(
     return fields
 
 
-def make_eventfds(count: int) -> tuple[int, ...]:
-    """Eventfds for kicks or calls: as long as the device lives, whatever its processes do."""
-    # Non-blocking: nobody can be made to wait on a counter that is full or, where it is read, empty.
+def make_kick_fds(count: int) -> tuple[int, ...]:
+    """Eventfds for kicks: as long as the device lives, whatever its processes do."""
+    # Blocking: a worker that has nothing else to wait for waits in its read, which saves it a poll.
+    return tuple(os.eventfd(0, os.EFD_CLOEXEC) for _ in range(count))
+
+
+def make_call_fds(count: int) -> tuple[int, ...]:
+    """Eventfds for calls."""
+    # Non-blocking: a full counter must not stop whoever signals.
     return tuple(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(count))
 
 

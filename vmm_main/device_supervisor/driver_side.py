@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import _thread
 
-from vmm_main.device_supervisor.device_setup import DriverRings, make_eventfds
+from vmm_main.device_supervisor.device_setup import DriverRings, make_call_fds, make_kick_fds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class DriverSide:
         self.virtio_id = module.virtio_id
         self.writable_config = module.writable_config
         self.queue_max_sizes = plan.queue_sizes
-        self.kick_fds = make_eventfds(len(plan.queue_sizes))
-        self.call_fds = make_eventfds(len(plan.queue_sizes))
+        self.kick_fds = make_kick_fds(len(plan.queue_sizes))
+        self.call_fds = make_call_fds(len(plan.queue_sizes))
         self.features = 0
         self.config_space = b""
         self.transport: Transport | None = None
