@@ -47,16 +47,19 @@ class Death:
         self.is_fault = is_fault
 
 
-def describe_death(status: os.waitid_result, box: BlackBox, known_reason: str | None) -> Death:
+def describe_death(
+    status: os.waitid_result, box: BlackBox, known_reason: str | None, *, was_ready: bool
+) -> Death:
     """What ended a process.
 
     Args:
         status: Of waitid().
         box: Its black box, which it may have filled with lies; the wait status can't be forged.
         known_reason: Why main killed it, or what it said or did before its end; None if nothing is known.
+        was_ready: Whether it had said READY; otherwise the cause tells how far it has come.
     """
     death = _describe_end(status, box, known_reason)
-    stage = _STAGES.get(box.stage)
+    stage = None if was_ready else _STAGES.get(box.stage)
     return death if stage is None else Death(f"{death.cause}, {stage}", is_fault=death.is_fault)
 
 

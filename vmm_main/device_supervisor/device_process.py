@@ -104,7 +104,6 @@ class DeviceProcess:
         self._requests: dict[int, tuple[Callable[[Message], None], Timer]] = {}
         self._reap_timer: Timer | None = None
         self._start_timer: Timer | None = loop.call_later(deadlines.start_s, self._start_is_late)
-        loop.watch(self._channel.fileno(), READABLE, self._on_readable)
 
     @property
     def descriptors(self) -> tuple[int, int]:
@@ -129,6 +128,9 @@ class DeviceProcess:
         self._loop.watch(self._pidfd, READABLE, self._on_exit)
         if self._kill_when_made:
             self._send_kill()
+        if not self._is_dying:
+            # Not before: it may be quicker with its READY than the zygote with its answer.
+            self._loop.watch(self._channel.fileno(), READABLE, self._on_readable)
 
     def became_ready(self) -> None:
         """READY has come: the deadline of the start is over."""
@@ -264,7 +266,8 @@ class DeviceProcess:
                 timer.cancel()
         self._start_timer = None
         self._requests = {}
-        self._loop.unwatch(self._channel.fileno())
+        if self.pid is not None:
+            self._loop.unwatch(self._channel.fileno())
         self._channel.close()
         self._listener.process_is_dying()
 
@@ -286,7 +289,8 @@ class DeviceProcess:
         self._loop.unwatch(self._pidfd)
         os.close(self._pidfd)
         self._pidfd = -1
-        self._end(describe_death(status, self.black_box, self._known_reason))
+        was_ready = self.ready_at_s is not None
+        self._end(describe_death(status, self.black_box, self._known_reason, was_ready=was_ready))
 
     def _end(self, death: Death) -> None:
         if self._reap_timer is not None:

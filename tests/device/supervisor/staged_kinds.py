@@ -1,17 +1,23 @@
-"""Kinds of virtio-rng whose processes come to an end at a stage of their start, in one of several ways.
+"""Kinds of virtio-rng whose processes do wrong at a stage of their start, in one of several ways.
 
 A test's zygote imports this (-X bulkhead_extra_kinds=...). The stage is the last one that the black box
-shows.
+shows. Two kinds end the zygote itself.
 """
 
 from __future__ import annotations
 
+import _socket
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
+
+import msgpack
 
 from device_procs.data_plane._data_plane import ffi, lib
 from device_procs.device_registry import KINDS
+from ipc.messages import Message
 
 STAGES = {
     "born": 0,
@@ -42,7 +48,53 @@ def _refused() -> None:
     os.kill(1, 0)  # no profile allows it
 
 
-WAYS = {"wait": _wait, "exit": _exit, "abort": os.abort, "segv": _segv, "refused": _refused}
+def _packet(name: str, request_id: int = 0, **fields: Any) -> bytes:
+    packed: bytes = msgpack.packb({"m": name, "i": request_id, "f": fields})
+    return packed
+
+
+READY = _packet("READY", features=1 << 32, config=b"")
+# What a process says once it is ready, if it says anything it mustn't.
+SAYINGS = {
+    "no map": b"\xc1",
+    "half a map": READY[:-3],
+    "too much": bytes(70000),
+    "unknown": _packet("NONSENSE\n"),
+    "unknown key": _packet("LOG", level="info", text="", more=1),
+    "ready twice": READY,
+    "certified late": _packet(
+        "BIRTH_CERTIFICATE", status="", uid_map="", gid_map="", namespaces=[], descriptors=[], mounts="",
+        limits="", landlock=0,
+    ),
+    "an answer to nothing": _packet("RESET_DONE", 4242),
+    "an answer without a number": _packet("QUIESCED", bases=[0]),
+    "other config": _packet("CONFIG_CHANGED", config=b"x"),
+    "failed": _packet("FAILED", reason="first\nsecond \x1b[2J"),
+}  # fmt: skip
+
+
+def _say(packet: bytes) -> None:
+    _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, CONTROL_FD).send(packet)
+    _wait()
+
+
+def _flood() -> None:
+    control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, CONTROL_FD)
+    packet = _packet("LOG", level="info", text="again and again")
+    while True:
+        try:
+            control.send(packet)
+        except BlockingIOError:
+            pass  # main takes its time
+
+
+CONTROL_FD = 3
+WAYS: dict[str, Callable[[], object]] = {
+    "wait": _wait, "exit": _exit, "abort": os.abort, "segv": _segv, "refused": _refused,
+    "flood": _flood, **{saying: partial(_say, packet) for saying, packet in SAYINGS.items()},
+}  # fmt: skip
+# The zygote dies when it has cloned a process, which waits for its maps or has them, and tells nobody.
+ZYGOTE_DIES_BEFORE_MAPS, ZYGOTE_DIES_AFTER_MAPS = "virtio-rng, unmapped", "virtio-rng, mapped"
 
 
 def staged_kind(stage: str, way: str) -> str:
@@ -56,6 +108,7 @@ class _Trap:
     def __init__(self) -> None:
         self.stage = -1
         self.way = "wait"
+        self.kills_zygote = False
 
     def set_by(self, kind: str) -> None:
         stage, comma, way = kind.partition(": ")[2].partition(", ")
@@ -67,6 +120,8 @@ class _Trap:
             WAYS[self.way]()
 
     def __getattr__(self, name: str) -> Any:
+        if name == "device_map_ids" and self.kills_zygote:
+            _segv()
         if name == "black_box_attach":
             self.spring_at(0)
         elif name.startswith("STAGE_"):
@@ -80,6 +135,7 @@ def _register() -> None:
     from device_procs.zygote import zygote
 
     trap = _Trap()
+    make_device = zygote.Zygote._make_device
     live, serve = birth.live, control_thread.ControlThread.serve
 
     def live_trapped(newborn: birth.Newborn) -> NoReturn:
@@ -90,19 +146,28 @@ def _register() -> None:
         trap.spring_at(lib.STAGE_READY)
         serve(thread)
 
+    def make_and_die(it: zygote.Zygote, request: Message) -> int:
+        trap.kills_zygote = request.fields["kind"] == ZYGOTE_DIES_BEFORE_MAPS
+        pid = make_device(it, request)
+        if request.fields["kind"] == ZYGOTE_DIES_AFTER_MAPS:
+            _segv()
+        return pid
+
     for owner, name, trapped in (
         (birth, "lib", trap),
         (control_thread, "lib", trap),
+        (zygote, "lib", trap),
         (zygote, "live", live_trapped),
+        (zygote.Zygote, "_make_device", make_and_die),
         (control_thread.ControlThread, "serve", serve_trapped),
     ):
         assert hasattr(owner, name)
         setattr(owner, name, trapped)
     prepared = control_thread.prepare("virtio-rng")
-    for stage in STAGES:
-        for way in WAYS:
-            KINDS[staged_kind(stage, way)] = KINDS["virtio-rng"]
-            control_thread._prepared[staged_kind(stage, way)] = prepared
+    kinds = [staged_kind(stage, way) for stage in STAGES for way in WAYS]
+    for kind in (*kinds, ZYGOTE_DIES_BEFORE_MAPS, ZYGOTE_DIES_AFTER_MAPS):
+        KINDS[kind] = KINDS["virtio-rng"]
+        control_thread._prepared[kind] = prepared
 
 
 if "bulkhead_extra_kinds" in sys._xoptions:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
-from device_procs.device_module import DeviceModule
-from tests.device.supervised_vm import HANGS_AFTER_S, SupervisedVm
 from tests.device.supervisor.conftest import StartVm, short_deadlines
 from tests.device.supervisor.driver_load import DriverLoad
+from tests.device.supervisor.kinds_in_turn import KINDS_OPTION, KindsInTurn
 from tests.device.supervisor.staged_kinds import STAGES, staged_kind
-from vmm_main.device_supervisor.device_process import DeviceProcess
 
-KINDS_OPTION = ("-X", "bulkhead_extra_kinds=tests.device.supervisor.staged_kinds")
 START_S = 1.0
 QUIESCE_S = 0.2
 
@@ -42,45 +37,10 @@ STAGE_WORDS = {
     "certified": "before it was configured",
     "configured": "when it made the device",
     "workers started": "when it put on its filter",
-    "filtered": "when it was about to be ready",
+    "filtered": "",
     "ready": "",
 }
 _SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGSTOP": signal.SIGSTOP}
-
-
-class KindsInTurn:
-    """A module description that names other kinds for the next processes, each once."""
-
-    def __init__(self, module: DeviceModule) -> None:
-        self._module = module
-        self.coming: list[str] = []
-
-    @property
-    def kind(self) -> str:
-        return self.coming.pop(0) if self.coming else self._module.kind
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
-
-
-def _restart_as(vm: SupervisedVm, kinds: KindsInTurn, kind: str) -> None:
-    """Has the operator restart the device; its next process is of that kind."""
-
-    def restart() -> None:
-        kinds.coming.append(kind)
-        vm.device().restart()
-
-    vm.call(restart)
-
-
-def _wait_at(vm: SupervisedVm, stage: int, old_pid: int) -> DeviceProcess:
-    """Waits for the next process to show the stage that it goes no further than."""
-    expires = time.monotonic() + HANGS_AFTER_S
-    while time.monotonic() < expires:
-        process = vm.call(lambda: vm.device().process)
-        if process is not None and process.pid not in (None, old_pid) and process.black_box.stage == stage:
-            return process
-    raise AssertionError(f"no process comes to stage {stage}: {vm.events}")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -90,16 +50,16 @@ def test_the_driver_is_served_all_the_same(
 ) -> None:
     deadlines = short_deadlines(start_s=START_S, quiesce_s=QUIESCE_S) if way == "SIGSTOP" else None
     vm = start_vm(zygote_options=KINDS_OPTION, deadlines=deadlines)
-    kinds = vm.device().module = KindsInTurn(vm.device().module)  # type: ignore[assignment]
+    kinds = KindsInTurn(vm)
     expected = {"born": BORN_WAYS, **dict.fromkeys(STAGES_SINCE_READY, READY_WAYS)}.get(stage, WAYS)[way]
     with DriverLoad(vm) as load:
         for _ in range(repetitions(10 if way == "SIGSTOP" else 50)):
             vm.events.clear()
             old_pid = vm.pid()
             inflicted_from_outside = way in _SIGNALS
-            _restart_as(vm, kinds, staged_kind(stage, "wait" if inflicted_from_outside else way))
+            kinds.restart_as(staged_kind(stage, "wait" if inflicted_from_outside else way))
             if inflicted_from_outside:
-                process = _wait_at(vm, STAGES[stage], old_pid)
+                process = kinds.wait_at(STAGES[stage], old_pid)
                 assert process.pid is not None
                 os.kill(process.pid, _SIGNALS[way])
                 if way == "SIGSTOP" and stage in STAGES_SINCE_READY:

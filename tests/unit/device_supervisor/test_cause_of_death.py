@@ -68,66 +68,72 @@ def box() -> Iterator[WrittenBox]:
     made.close()
 
 
+def _describe(status: os.waitid_result, box: BlackBox, reason: str | None = None) -> Death:
+    return describe_death(status, box, reason, was_ready=True)
+
+
 def _says(death: Death, cause: str, *, is_fault: bool) -> None:
     assert (death.cause, death.is_fault) == (cause, is_fault)
 
 
 def test_a_kill_from_outside(box: WrittenBox) -> None:
-    _says(describe_death(_dies_of(signal.SIGKILL), box, None), "killed by SIGKILL", is_fault=False)
+    _says(_describe(_dies_of(signal.SIGKILL), box), "killed by SIGKILL", is_fault=False)
 
 
 def test_a_kill_by_main(box: WrittenBox) -> None:
-    death = describe_death(_dies_of(signal.SIGKILL), box, "not ready within 60 s")
+    death = _describe(_dies_of(signal.SIGKILL), box, "not ready within 60 s")
     _says(death, "not ready within 60 s", is_fault=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGSYS])
 def test_a_signal_without_a_report(box: WrittenBox, number: signal.Signals) -> None:
-    _says(describe_death(_dies_of(number), box, None), f"died of {number.name}", is_fault=True)
+    _says(_describe(_dies_of(number), box), f"died of {number.name}", is_fault=True)
 
 
 def test_a_fault_with_its_place(box: WrittenBox) -> None:
     box.page.fault_signal, box.page.fault_thread = signal.SIGSEGV, lib.BLACK_BOX_WORKER_THREAD + 1
     box.page.fault_rip, box.page.fault_address = 0x1234, 0x10
     cause = "died of SIGSEGV in worker thread 1 at 0x1234 (address 0x10)"
-    _says(describe_death(_dies_of(signal.SIGSEGV), box, None), cause, is_fault=True)
+    _says(_describe(_dies_of(signal.SIGSEGV), box), cause, is_fault=True)
 
 
 def test_an_abort_that_its_handler_ended(box: WrittenBox) -> None:
     box.page.fault_signal, box.page.fault_thread = signal.SIGABRT, lib.BLACK_BOX_CONTROL_THREAD
     cause = "died of SIGABRT in the control thread at 0x0 (address 0x0)"
-    _says(describe_death(_exits(128 + signal.SIGABRT), box, None), cause, is_fault=True)
+    _says(_describe(_exits(128 + signal.SIGABRT), box), cause, is_fault=True)
 
 
 def test_a_place_of_another_signal_is_not_told(box: WrittenBox) -> None:
     box.page.fault_signal = signal.SIGBUS
-    _says(describe_death(_dies_of(signal.SIGSEGV), box, None), "died of SIGSEGV", is_fault=True)
+    _says(_describe(_dies_of(signal.SIGSEGV), box), "died of SIGSEGV", is_fault=True)
 
 
 def test_a_refused_call(box: WrittenBox) -> None:
     box.page.refused_syscall, box.page.refused_rip = OPENAT, 0x55
     box.page.refused_thread = lib.BLACK_BOX_WORKER_THREAD
     cause = "refused system call openat (257) by worker thread 0 at 0x55"
-    _says(describe_death(_exits(SIGSYS_STATUS), box, None), cause, is_fault=True)
+    _says(_describe(_exits(SIGSYS_STATUS), box), cause, is_fault=True)
 
 
 def test_a_refused_call_without_a_name(box: WrittenBox) -> None:
     box.page.refused_syscall, box.page.refused_thread = 0xFFFFFFFF, 0xFFFFFFFF
     cause = "refused system call number 4294967295 by thread 4294967295 at 0x0"
-    _says(describe_death(_exits(SIGSYS_STATUS), box, None), cause, is_fault=True)
+    _says(_describe(_exits(SIGSYS_STATUS), box), cause, is_fault=True)
 
 
 def test_a_lie_about_a_refused_call_hides_no_other_end(box: WrittenBox) -> None:
     box.page.refused_syscall, box.page.refused_thread = OPENAT, lib.BLACK_BOX_CONTROL_THREAD
-    _says(describe_death(_dies_of(signal.SIGSEGV), box, None), "died of SIGSEGV", is_fault=True)
-    _says(describe_death(_exits(70), box, "said: no"), "ended with status 70: said: no", is_fault=True)
-    _says(describe_death(_exits(0), box, None), "ended by itself", is_fault=False)
+    _says(_describe(_dies_of(signal.SIGSEGV), box), "died of SIGSEGV", is_fault=True)
+    _says(_describe(_exits(70), box, "said: no"), "ended with status 70: said: no", is_fault=True)
+    _says(_describe(_exits(0), box), "ended by itself", is_fault=False)
 
 
 def test_the_stage_of_its_start(box: WrittenBox) -> None:
     box.page.stage = lib.STAGE_JAILED
     cause = "killed by SIGKILL, over its birth certificate"
-    _says(describe_death(_dies_of(signal.SIGKILL), box, None), cause, is_fault=False)
+    death = describe_death(_dies_of(signal.SIGKILL), box, None, was_ready=False)
+    _says(death, cause, is_fault=False)
+    _says(_describe(_dies_of(signal.SIGKILL), box), "killed by SIGKILL", is_fault=False)
 
 
 STATUSES = [_exits(0), _exits(1), _exits(SIGSYS_STATUS), _exits(128 + signal.SIGSEGV), _exits(255)]
@@ -138,7 +144,7 @@ def test_garbage_is_a_cause_in_one_line(garbage: bytes, status: os.waitid_result
     box = WrittenBox()
     try:
         box.fill(garbage)
-        cause = describe_death(status, box, None).cause
+        cause = describe_death(status, box, None, was_ready=False).cause
         assert cause.isascii()
         assert cause.isprintable()
         assert len(cause) < 200
