@@ -23,7 +23,6 @@ from __future__ import annotations
 from ipc.schema import (
     EMPTY,
     UINT16_MAX,
-    UINT32_MAX,
     UINT64_MAX,
     Boolean,
     Bytes,
@@ -45,6 +44,7 @@ DESCRIPTORS_MAX = 253  # the kernel's SCM_MAX_FD
 QUEUES_MAX = 64
 MEMORY_REGIONS_MAX = 8
 CONFIG_SPACE_MAX_BYTES = 256
+CERTIFICATE_MAX_BYTES = 16 << 10  # ipc/birth_certificate.py
 
 _QUEUE_INDEX = Integer(0, QUEUES_MAX - 1)
 _GPA = Integer(0, UINT64_MAX)
@@ -129,7 +129,7 @@ def vocabulary_for(config: Schema, state: Schema, metrics: Schema) -> Vocabulary
         "GET_METRICS": EMPTY,
     }
     from_device: dict[str, Schema] = {
-        "BIRTH_CERTIFICATE": _BIRTH_CERTIFICATE,
+        "BIRTH_CERTIFICATE": Record({"text": Bytes(CERTIFICATE_MAX_BYTES)}),
         "READY": Record({"features": Integer(0, UINT64_MAX), "config": _CONFIG_SPACE}),
         "QUIESCED": Record({"bases": ListOf(_RING_INDEX, QUEUES_MAX)}),
         "RESET_DONE": EMPTY,
@@ -141,18 +141,3 @@ def vocabulary_for(config: Schema, state: Schema, metrics: Schema) -> Vocabulary
         "FAILED": Record({"reason": Text(1000)}),
     }
     return Vocabulary(from_main, from_device)
-
-
-# What a device process reads of itself in /proc/self once it is jailed, before it is given anything.
-_BIRTH_CERTIFICATE = Record(
-    {
-        "status": Text(8192),  # /proc/self/status
-        "uid_map": Text(1024),
-        "gid_map": Text(1024),
-        "namespaces": ListOf(Text(64), 32),  # "net:[4026532201]"
-        "descriptors": ListOf(Record({"fd": Integer(0, UINT32_MAX), "link": Text(256)}), 64),
-        "mounts": Text(16384),  # /proc/self/mountinfo
-        "limits": Text(4096),
-        "landlock": Integer(0, UINT16_MAX),  # the ABI in force, 0 for none
-    }
-)

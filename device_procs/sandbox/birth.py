@@ -9,7 +9,6 @@ import posix as os
 
 from device_procs.data_plane._data_plane import ffi, lib
 from device_procs.device_runtime import control_thread
-from device_procs.sandbox.birth_certificate import read_certificate
 from ipc.channel import Channel, ChannelError
 from ipc.messages import Message
 
@@ -86,24 +85,19 @@ def _enter_jail(newborn: Newborn, jail: ffi.CData) -> ffi.CData:
     jail.limit_nofile = newborn.limits["nofile"]
     jail.limit_fsize = newborn.limits["fsize"]
     jail.limit_data = newborn.limits["data"]
-    _check_step(jail, lib.jail_enter(jail))
+    error = lib.jail_enter(jail)
+    if error < 0:
+        raise BirthError(f"jail: {ffi.string(jail.step).decode()}: {os.strerror(-error)}")
     black_box.stage = lib.STAGE_JAILED
-    landlock_version = lib.landlock_version()
+    certificate = bytes(ffi.buffer(jail.certificate, jail.certificate_bytes))
     try:
-        certificate = read_certificate(lib.JAIL_PROC_FD, landlock_version)
-        _check_step(jail, lib.jail_close(jail, landlock_version))
         channel = Channel(jail.control_fd, "main", {})
-        channel.send(Message("BIRTH_CERTIFICATE", certificate))
+        channel.send(Message("BIRTH_CERTIFICATE", {"text": certificate}))
         channel.detach()
     except (OSError, ChannelError) as error:
         raise BirthError(f"birth certificate: {error}") from error
     black_box.stage = lib.STAGE_CERTIFIED
     return black_box
-
-
-def _check_step(jail: ffi.CData, error: int) -> None:
-    if error < 0:
-        raise BirthError(f"jail: {ffi.string(jail.step).decode()}: {os.strerror(-error)}")
 
 
 def _say_failed(control_fd: int, reason: str) -> None:

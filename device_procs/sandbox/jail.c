@@ -1,5 +1,7 @@
+#include <stddef.h>
 #include <stdint.h>
 
+#include "device_procs/sandbox/birth_certificate.h"
 #include "device_procs/sandbox/capabilities_cdef.h"
 #include "device_procs/sandbox/jail_cdef.h"
 #include "device_procs/sandbox/landlock_cdef.h"
@@ -127,6 +129,30 @@ static int die_with_main(struct jail *jail)
     return result_of(prctl(PR_SET_PDEATHSIG, SIGKILL));
 }
 
+static int read_certificate(struct jail *jail)
+{
+    static char text[CERTIFICATE_MAX_BYTES];
+
+    jail->landlock_version = landlock_version();
+    long length = birth_certificate_read(JAIL_PROC_FD, jail->landlock_version, text, sizeof(text));
+    if (length < 0)
+        return (int)length;
+    jail->certificate = text;
+    jail->certificate_bytes = (size_t)length;
+    return result_of(close(JAIL_PROC_FD));
+}
+
+static int landlock(struct jail *jail)
+{
+    return landlock_forbid_all(jail->landlock_version);
+}
+
+static int forbid_dumps(struct jail *jail)
+{
+    (void)jail;
+    return result_of(prctl(PR_SET_DUMPABLE, 0));
+}
+
 static const struct {
     const char *name;
     int (*take)(struct jail *jail);
@@ -140,6 +166,9 @@ static const struct {
     {"capabilities", drop_capabilities},
     {"no_new_privs", refuse_new_privileges},
     {"parent death signal", die_with_main},
+    {"birth certificate", read_certificate},
+    {"Landlock", landlock},
+    {"dumpable off", forbid_dumps},
 };
 
 int jail_enter(struct jail *jail)
@@ -151,17 +180,4 @@ int jail_enter(struct jail *jail)
         error = steps[i].take(jail);
     }
     return error;
-}
-
-int jail_close(struct jail *jail, int landlock)
-{
-    jail->step = "descriptors";
-    if (close(JAIL_PROC_FD) < 0)
-        return -errno;
-    jail->step = "Landlock";
-    int error = landlock_forbid_all(landlock);
-    if (error != 0)
-        return error;
-    jail->step = "dumpable off";
-    return result_of(prctl(PR_SET_DUMPABLE, 0));
 }

@@ -3,6 +3,7 @@
 /* Descriptors of a process in its jail; 0 to 2 are /dev/null. */
 #define JAIL_CONTROL_FD 3
 #define JAIL_PROC_FD 4 /* its own folder in /proc, until the birth certificate is read */
+#define CERTIFICATE_MAX_BYTES 16384 /* as in ipc/messages.py */
 
 struct jail {
     int control_fd; /* its control socket */
@@ -12,9 +13,10 @@ struct jail {
     uint64_t limit_fsize;
     uint64_t limit_data;
     const char *step; /* the one under way, or the last: names what failed */
+    int landlock_version;    /* what is in force, 0 for nothing */
+    const char *certificate; /* what the process read of itself then (ipc/birth_certificate.py) */
+    size_t certificate_bytes;
 };
 
-/* Everything up to the birth certificate. Returns 0 or -errno of jail->step. */
+/* Returns 0 or -errno of jail->step. */
 int jail_enter(struct jail *jail);
-/* What comes after the certificate is read: closes JAIL_PROC_FD, Landlock, dumpable off. 0 or -errno of jail->step. */
-int jail_close(struct jail *jail, int landlock_version);

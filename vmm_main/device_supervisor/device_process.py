@@ -94,7 +94,7 @@ class DeviceProcess:
         self._channel = Channel(ours.detach(), name, vocabulary.from_device, trace=trace)
         self.pid: int | None = None
         self.ready_at_s: float | None = None
-        self.certificate: dict[str, Any] | None = None
+        self.certificate: bytes | None = None  # unread: ipc/birth_certificate.py
         self._pidfd = -1
         self._is_dying = False
         self._kill_when_made = False

@@ -220,7 +220,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
         if name == "READY" and self.state == CONFIGURED:
             self._on_ready(fields["features"], fields["config"])
         elif name == "BIRTH_CERTIFICATE" and self.state == CONFIGURED and self._process.certificate is None:
-            self._process.certificate = fields
+            self._process.certificate = fields["text"]
         elif name == "LOG":
             self._supervisor.log_for(self.device_id, fields["level"], fields["text"])
         elif name == "NEEDS_RESET" and self.state in (RUNNING, PAUSED):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from device_procs.device_runtime.device import RING_FEATURES
+from ipc.birth_certificate import certificate_fields
 from ipc.channel import PeerGoneError
 from tests.device.device_rig import DeviceRig
 from tests.device.sandbox.forbidden_calls import SCRATCH
@@ -30,7 +31,7 @@ class ToldRig(DeviceRig):
         """
         super().__init__(told_module(folder), zygote.start, seccomp=zygote.seccomp)
         self.make_queues(16)
-        self.certificate = self.expect("BIRTH_CERTIFICATE")
+        self.certificate = certificate_fields(self.expect("BIRTH_CERTIFICATE")["text"])
         self.configure({"call": first_call, "scratch": SCRATCH}, ())
 
     def get_ready(self) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from device_procs.device_registry import module_of
+from ipc.birth_certificate import certificate_fields
 from ipc.channel import Channel
 from ipc.messages import Message, vocabulary_for
 from tests.device.zygote.zygote_rig import ZygoteRig, wait_for_end, wait_readable
@@ -45,7 +46,7 @@ class BornDevice:
     def certificate(self) -> dict[str, Any]:
         message = self.next_message()
         assert message.name == "BIRTH_CERTIFICATE", message.fields
-        return message.fields
+        return certificate_fields(message.fields["text"])
 
     def close(self) -> None:
         """Ends the process by closing its socket, which must be enough."""

@@ -64,7 +64,7 @@ def test_an_ordinary_users_devices_have_the_same_jail(lock_file: Path) -> None:
             "1",
             "1",
         ]  # outside: of the zygote's own user namespace
-        (mount,) = certificate["mounts"].splitlines()
+        (mount,) = certificate["mountinfo"].splitlines()
         assert mount.split()[3:5] == ["/", "/"]
         spawner, zygote, device = told["pids"]
         for pid in (spawner, zygote, device):
