@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix as os
 
-from ipc.channel import Channel, ChannelError
+from ipc.channel import Channel, ChannelError, PeerGoneError
 from ipc.messages import Message
 from ipc.zygote_messages import FROM_ZYGOTE
 from vmm_main.event_loop import READABLE
@@ -38,8 +38,8 @@ class ZygoteLink:
         is_late: Whether an answer hasn't come in time.
     """
 
-    __slots__ = ("_answer_s", "_channel", "_is_retired", "_loop", "_on_change", "_pidfd", "_timer",
-                 "_waiting", "is_late", "may_have_strays", "pid")  # fmt: skip
+    __slots__ = ("_answer_s", "_channel", "_is_deaf", "_is_retired", "_loop", "_on_change", "_pidfd",
+                 "_timer", "_waiting", "is_late", "may_have_strays", "pid")  # fmt: skip
 
     def __init__(
         self,
@@ -65,6 +65,7 @@ class ZygoteLink:
         self._waiting: dict[int, OnMade] = {}
         self._timer: Timer | None = None
         self._is_retired = False
+        self._is_deaf = False  # its socket has ended
         self._pidfd = -1
         self.pid: int | None = None
         self.is_late = False
@@ -92,7 +93,7 @@ class ZygoteLink:
     @property
     def takes_requests(self) -> bool:
         """Whether it can be asked."""
-        return self._channel.fileno() >= 0 and not self._is_retired
+        return self._channel.fileno() >= 0 and not self._is_retired and not self._is_deaf
 
     @property
     def is_idle(self) -> bool:
@@ -135,7 +136,8 @@ class ZygoteLink:
     def close(self, reason: str) -> None:
         """Ends it; requests that wait fail."""
         if self._channel.fileno() >= 0:
-            self._loop.unwatch(self._channel.fileno())
+            if not self._is_deaf:
+                self._loop.unwatch(self._channel.fileno())
             self._channel.close()
         if self._pidfd >= 0:
             self._kill()
@@ -158,6 +160,14 @@ class ZygoteLink:
         try:
             while self._channel.fileno() >= 0 and (message := self._channel.receive()) is not None:
                 self._take(message)
+        except PeerGoneError as error:
+            if self._pidfd < 0:
+                self.fail(str(error))
+            elif not self._is_deaf:
+                # Its status tells why. It closes its socket in its last moments; one that lives on is killed.
+                self._is_deaf = True
+                self._loop.unwatch(self._channel.fileno())
+                self._kill()
         except ChannelError as error:
             self.fail(str(error))
 
@@ -192,16 +202,14 @@ class ZygoteLink:
             self._timer = None
 
     def _on_exit(self, _events: int) -> None:
-        status = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        status = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if status is None:
             return
-        self._loop.unwatch(self._pidfd)
-        os.close(self._pidfd)
-        self._pidfd = -1
-        if self._channel.fileno() >= 0:
-            # Its last words may say why.
-            self._on_readable(READABLE)
-            how = "status" if status.si_code == os.CLD_EXITED else "signal"
-            self.fail(f"zygote {self.pid} ended with {how} {status.si_status}")
+        if self._channel.fileno() >= 0 and not self._is_deaf:
+            self._on_readable(READABLE)  # its last words may say why
+        os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        self.forget()
+        how = "status" if status.si_code == os.CLD_EXITED else "signal"
+        self.fail(f"zygote {self.pid} ended with {how} {status.si_status}")
         self.pid = None
         self._on_change()
