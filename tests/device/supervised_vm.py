@@ -70,12 +70,17 @@ class SupervisedVm:
             self._start(lock_file, rngs, seccomp)
         except BaseException as error:  # noqa: BLE001 (raised again in the test's thread)
             self._started.append(error)
+            self._end()
             return
         finally:
             self._is_up.set()
         self._loop.run()
-        self.supervisor.close()
-        self._memory.close()
+        self._end()
+
+    def _end(self) -> None:
+        for owner in ("supervisor", "_memory", "_loop"):
+            if hasattr(self, owner):
+                getattr(self, owner).close()
 
     def _start(self, lock_file: Path, rngs: list[dict[str, Any]], seccomp: bool) -> None:
         """What main does, in its order."""

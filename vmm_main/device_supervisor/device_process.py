@@ -171,8 +171,8 @@ class DeviceProcess:
         if self._is_dying:
             return
         self._known_reason = reason
+        self._send_kill()  # first: the end of its socket would have it end by itself
         self._set_dying()
-        self._send_kill()
 
     def wait_gone(self, until_s: float) -> bool:
         """Waits for the exit status until until_s (monotonic), without the event loop: at the VM's end."""

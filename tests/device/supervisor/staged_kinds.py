@@ -63,8 +63,7 @@ SAYINGS = {
     "unknown key": _packet("LOG", level="info", text="", more=1),
     "ready twice": READY,
     "certified late": _packet(
-        "BIRTH_CERTIFICATE", status="", uid_map="", gid_map="", namespaces=[], descriptors=[], mounts="",
-        limits="", landlock=0,
+        "BIRTH_CERTIFICATE", text=b"",
     ),
     "an answer to nothing": _packet("RESET_DONE", 4242),
     "an answer without a number": _packet("QUIESCED", bases=[0]),
@@ -74,21 +73,20 @@ SAYINGS = {
 
 
 def _say(packet: bytes) -> None:
-    _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, CONTROL_FD).send(packet)
+    _control[0].send(packet)
     _wait()
 
 
 def _flood() -> None:
-    control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, CONTROL_FD)
     packet = _packet("LOG", level="info", text="again and again")
     while True:
         try:
-            control.send(packet)
+            _control[0].send(packet)
         except BlockingIOError:
             pass  # main takes its time
 
 
-CONTROL_FD = 3
+_control: list[_socket.socket] = []  # a ready process's own
 WAYS: dict[str, Callable[[], object]] = {
     "wait": _wait, "exit": _exit, "abort": os.abort, "segv": _segv, "refused": _refused,
     "flood": _flood, **{saying: partial(_say, packet) for saying, packet in SAYINGS.items()},
@@ -143,6 +141,7 @@ def _register() -> None:
         live(newborn)
 
     def serve_trapped(thread: control_thread.ControlThread) -> NoReturn:
+        _control.append(thread._channel._socket)
         trap.spring_at(lib.STAGE_READY)
         serve(thread)
 
