@@ -13,19 +13,23 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.benchmarks.comparison import Medians, budget_lines, table
+from tools.benchmarks.comparison import Medians, budget_lines, device_budget_lines, table
 from tools.benchmarks.first_byte import Sample, adopt_orphans, run_once
 from tools.benchmarks.first_byte_guest import write_elf_kernel
 from tools.benchmarks.peer import (
+    BUDGETED_DEVICES,
     BULKHEAD,
+    MOST_DEVICES,
     QEMU,
     Peer,
     PeerError,
     bulkhead,
+    bulkhead_with_devices,
     check_names,
     empty_python,
     parse_peer,
     qemu_microvm,
+    with_devices,
 )
 from tools.setup import debian_packages
 from tools.setup.debian_packages import SetupError
@@ -61,6 +65,11 @@ def parser() -> argparse.ArgumentParser:
     first_byte.add_argument("--runs", type=_positive, default=20, metavar="N", help="rounds (%(default)d)")
     first_byte.add_argument(
         "--memory", type=_guest_memory, default=256, metavar="MIB", help="the guest's memory (%(default)d)"
+    )
+    first_byte.add_argument(
+        "--devices",
+        action="store_true",
+        help=f"measure Bulkhead with {BUDGETED_DEVICES} and with {MOST_DEVICES} devices too",
     )
     first_byte.add_argument(
         "--python", action="store_true", help="measure an empty `python3 -I -S -E` too, for reference"
@@ -142,6 +151,8 @@ def _peers(options: argparse.Namespace) -> list[Peer]:
         prepare_environment(CHECKOUT, "", _say)
         vmm = str(CHECKOUT / ".venv" / "bin" / "bulkhead")
     peers = [bulkhead(vmm), qemu_microvm(qemu, host_kind())]
+    if options.devices:
+        peers += [bulkhead_with_devices(vmm, count) for count in (BUDGETED_DEVICES, MOST_DEVICES)]
     if options.python:
         peers.append(empty_python(sys.executable))
     return peers + [parse_peer(text) for text in options.peers]
@@ -190,6 +201,9 @@ def _print_results(samples: dict[str, list[Sample]]) -> int:
     print(f"\nmedians, and ratios to {QEMU}; alone: PSS as if nobody else mapped the same files")
     print(table(medians, QEMU))
     lines = budget_lines(medians[BULKHEAD], medians[QEMU])
+    few, many = (medians.get(with_devices(count)) for count in (BUDGETED_DEVICES, MOST_DEVICES))
+    if few is not None and many is not None:
+        lines += device_budget_lines(few, BUDGETED_DEVICES, many, MOST_DEVICES, medians[QEMU])
     for line in lines:
         print(line)
     return 0 if all(line.kept() for line in lines) else STATUS_OVER_BUDGET

@@ -11,6 +11,10 @@ from tools.benchmarks.first_byte import Sample
 # "Without devices, serial on stdio": what a VM of ours may take of QEMU microvm's in the same run.
 FIRST_BYTE_BUDGET = 0.3
 MEMORY_BUDGET = 0.4
+# With BUDGETED_DEVICES devices, of QEMU microvm's without any; memory in KiB, and that of each further one.
+DEVICES_FIRST_BYTE_BUDGET = 0.45
+DEVICES_MEMORY_BUDGET = 14 * 1024
+FURTHER_DEVICE_BUDGET = 0.75 * 1024
 
 
 @dataclass(frozen=True)
@@ -47,20 +51,25 @@ class Medians:
 
 @dataclass(frozen=True)
 class BudgetLine:
-    """One budget: what was measured, as a ratio, and what is allowed."""
+    """One budget: what was measured and what is allowed, as ratios to QEMU's, or in KiB."""
 
     what: str
-    ratio: float
+    measured: float
     allowed: float
+    is_ratio: bool = True
 
     def kept(self) -> bool:
-        """Whether the measured ratio is within the budget."""
-        return self.ratio <= self.allowed
+        """Whether what was measured is within the budget."""
+        return self.measured <= self.allowed
 
     def __str__(self) -> str:
         """The line as it is printed."""
         verdict = "within budget" if self.kept() else "OVER BUDGET"
-        return f"budget: {self.what}: {self.ratio:.3f} x QEMU microvm's, at most {self.allowed:g}: {verdict}"
+        if self.is_ratio:
+            sizes = f"{self.measured:.3f} x QEMU microvm's, at most {self.allowed:g}"
+        else:
+            sizes = f"{_mib(self.measured)}, at most {_mib(self.allowed)}"
+        return f"budget: {self.what}: {sizes}: {verdict}"
 
 
 def budget_lines(ours: Medians, qemu: Medians) -> list[BudgetLine]:
@@ -70,6 +79,22 @@ def budget_lines(ours: Medians, qemu: Medians) -> list[BudgetLine]:
     return [
         BudgetLine("first byte", ours.first_byte_ms / qemu.first_byte_ms, FIRST_BYTE_BUDGET),
         BudgetLine("memory", ours_kib / qemu_kib, MEMORY_BUDGET),
+    ]
+
+
+def device_budget_lines(
+    few: Medians, few_count: int, many: Medians, many_count: int, qemu: Medians
+) -> list[BudgetLine]:
+    """Holds VMs with few and with many devices against what each may take."""
+    same_figure = few.alone is not None and many.alone is not None
+    few_kib, many_kib = (few.memory(), many.memory()) if same_figure else (few.pss, many.pss)
+    further = (many_kib - few_kib) / (many_count - few_count)
+    ratio = few.first_byte_ms / qemu.first_byte_ms
+    with_few = f"with {few_count} devices"
+    return [
+        BudgetLine(f"first byte {with_few}", ratio, DEVICES_FIRST_BYTE_BUDGET),
+        BudgetLine(f"memory {with_few}", few_kib, DEVICES_MEMORY_BUDGET, is_ratio=False),
+        BudgetLine("memory of each further device", further, FURTHER_DEVICE_BUDGET, is_ratio=False),
     ]
 
 

@@ -12,6 +12,7 @@ from tools.benchmarks.first_byte_guest import FIRST_BYTE
 from tools.setup.host_kind import HostKind
 
 BULKHEAD = "bulkhead"
+BUDGETED_DEVICES, MOST_DEVICES = 4, 11  # the budget's count, and all that a microvm has slots for
 QEMU = "qemu-microvm"
 PYTHON = "empty-python"
 
@@ -83,6 +84,19 @@ def parse_peer(text: str) -> Peer:
 def bulkhead(program: str) -> Peer:
     """A VM without devices, its serial port on standard input and output."""
     return Peer(BULKHEAD, (program, "-m", "{memory_mib}", "-kernel", "{kernel}", "-serial", "stdio"))
+
+
+def with_devices(count: int) -> str:
+    """The name of the peer that bulkhead_with_devices() makes."""
+    return f"{BULKHEAD}-{count}"
+
+
+def bulkhead_with_devices(program: str, count: int) -> Peer:
+    """The same VM with so many entropy devices, each a jailed process that is ready for its driver."""
+    words = [*bulkhead(program).words, "-object", "rng-random,id=source,filename=/dev/urandom"]
+    for number in range(count):
+        words += ["-device", f"virtio-rng-device,id=rng{number},rng=source"]
+    return Peer(with_devices(count), tuple(words))
 
 
 def qemu_microvm(program: str, host: HostKind) -> Peer:

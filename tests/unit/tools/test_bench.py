@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.benchmarks.comparison import Medians, budget_lines, table
+from tools.benchmarks.comparison import Medians, budget_lines, device_budget_lines, table
 from tools.benchmarks.first_byte import Sample
 from tools.benchmarks.first_byte_guest import CODE, elf_kernel
 from tools.benchmarks.peer import PeerError, bulkhead, check_names, parse_peer, qemu_microvm
@@ -120,7 +120,31 @@ def test_a_budget_is_kept_up_to_its_ratio(first_byte_ms: float, alone: float, ke
 
 def test_pss_decides_where_page_frames_are_hidden_from_one_of_both() -> None:
     lines = budget_lines(medians(1.0, None, 100), medians(10.0, 1, 1000))
-    assert lines[1].ratio == pytest.approx(0.1)
+    assert lines[1].measured == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("few_ms", "few_kib", "many_kib", "over"),
+    [
+        (45.0, 14 * MIB, 14 * MIB + 7 * 0.75 * MIB, []),
+        (45.1, 14 * MIB, 14 * MIB, ["first byte with 4 devices"]),
+        (1.0, 14 * MIB + 1, 14 * MIB, ["memory with 4 devices"]),
+        (1.0, 10 * MIB, 10 * MIB + 7 * 0.75 * MIB + 7, ["memory of each further device"]),
+    ],
+)
+def test_devices_have_budgets_of_their_own(
+    few_ms: float, few_kib: float, many_kib: float, over: list[str]
+) -> None:
+    few, many = medians(few_ms, few_kib, 1), medians(100.0, many_kib, 1)
+    lines = device_budget_lines(few, 4, many, 11, medians(100.0, 1, 1))
+    assert [line.what for line in lines if not line.kept()] == over
+    assert [line.what for line in lines if "OVER BUDGET" in str(line)] == over
+
+
+def test_pss_decides_for_devices_where_page_frames_are_hidden() -> None:
+    few, many = medians(1.0, None, 15 * MIB), medians(1.0, 1, 22 * MIB)
+    lines = device_budget_lines(few, 4, many, 11, medians(100.0, 1, 1))
+    assert [line.measured for line in lines[1:]] == [15 * MIB, MIB]
 
 
 def test_ratios_in_the_table_are_to_the_base() -> None:
@@ -157,6 +181,16 @@ def test_rounds_take_every_peer_in_turn_after_a_round_to_warm_up(
     assert "Fake third 1.0" in ran.stdout
     assert len(raw(ran.stdout, "third", "first byte")) == 2
     assert "host: " in ran.stdout
+
+
+def test_devices_are_measured_on_request_and_held_to_their_budgets(bench: RunBench, tmp_path: Path) -> None:
+    ran = bench("--runs", "1", "--devices", ours="hold=15")
+    assert (tmp_path / "notes").read_text().split().count("ours") == 2 * 3
+    (command,) = [line for line in ran.stdout.splitlines() if line.startswith("bulkhead-11: ")]
+    assert command.count("-device virtio-rng-device,") == 11
+    lines = [line for line in ran.stdout.splitlines() if line.startswith("budget: memory")]
+    assert ["OVER BUDGET" in line for line in lines] == [False, True, False], ran.stdout
+    assert ran.returncode == 1
 
 
 def test_memory_over_budget_is_status_1_and_says_so(bench: RunBench) -> None:
