@@ -19,9 +19,12 @@ from vmm_main.device_supervisor.supervisor import DeviceSupervisor
 from vmm_main.device_supervisor.uid_lease import UidLease, may_give_uids
 from vmm_main.event_loop import EventLoop
 from vmm_main.guest_memory import GuestMemory
+from vmm_main.qmp.commands import device_processes
+from vmm_main.qmp.value_check import check_value
 
 HANGS_AFTER_S = 30.0
 RAM_BYTES = 16 << 20
+_EVENTS = {event.name: event.data for event in device_processes.TABLE.events}
 
 Result = TypeVar("Result")
 
@@ -107,6 +110,8 @@ class SupervisedVm:
         self.supervisor.resume()
 
     def _event(self, name: str, data: dict[str, Any]) -> None:
+        """Takes an event as QMP would, which promises its clients names and types."""
+        check_value(data, _EVENTS[name], "")
         with self._changed:
             self.events.append((name, data))
             self._changed.notify_all()

@@ -214,6 +214,12 @@ TABLE = Table(
             "A device can't go on until the guest's driver resets it: its rings are malformed, or its "
             "process died and isn't replaced. Many drivers take no notice.",
             Member("id", STR, "The device's id."),
+            Member("reason", STR, "Why."),
+        ),
+        Event(
+            "DEVICE_PROCESS_RESTARTED",
+            "A device's process was replaced, and the device goes on.",
+            Member("id", STR, "The device's id."),
             Member("pid", INT, "The new process."),
             Member("restarts", INT, "How often that has happened."),
         ),
