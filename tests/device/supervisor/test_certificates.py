@@ -69,6 +69,7 @@ def test_a_successor_has_its_own(start_vm: StartVm) -> None:
     wait_for_restart(vm, pid)
     second = certificate(vm)
     assert first["uid_map"] == second["uid_map"]
-    assert set(first["namespaces"]) & set(second["namespaces"]) == {
-        name for name in first["namespaces"] if name.startswith("net:")
-    }
+    nets = [[name for name in told["namespaces"] if name.startswith("net:")] for told in (first, second)]
+    assert nets[0] == nets[1], "still the VM's"
+    pids = [told["status"].partition("\nPid:")[2].split()[0] for told in (first, second)]
+    assert pids == [str(pid), str(vm.pid())]
