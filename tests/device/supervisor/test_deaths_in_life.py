@@ -190,6 +190,29 @@ def test_a_reset_gets_on_with_a_device_that_stops_the_vm(start_vm: StartVm) -> N
     assert vm.pauses == ["device rng0: its process killed by SIGKILL"]
 
 
+def test_a_process_that_is_slow_to_die(start_vm: StartVm) -> None:
+    """Past its deadline the driver is told; nothing follows it before it is reaped, and then all is well."""
+    vm = start_vm(deadlines=short_deadlines(reap_s=0.0))  # at once: before any process can have ended
+    (transport,) = vm.transports
+    pid = vm.pid()
+    seen: list[tuple[bool, str]] = []
+
+    def restart() -> None:
+        vm.device().restart()
+        vm.device().process_stays()
+        seen.append((vm.device().is_stuck, vm.device().state))
+
+    vm.call(restart)
+    assert seen == [(True, "dying")]
+    assert transport.reset_is_needed.is_set()
+    wait_for_restart(vm, pid)
+    assert transport.reset() is True
+    transport.driver_ok()
+    transport.queues[0].fill(LENGTH)
+    assert transport.queues[0].run(100, 8, HANGS_AFTER_S) == 100 * LENGTH
+    assert not vm.device().is_stuck
+
+
 def test_of_several_devices_at_once(start_vm: StartVm, repetitions: Callable[[int], int]) -> None:
     """By faults: a zygote that is retired for one still makes what it was asked for by another."""
     vm = start_vm(4, zygote_options=KINDS_OPTION)
