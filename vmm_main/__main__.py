@@ -16,16 +16,16 @@ if "bulkhead_path" in sys._xoptions:  # set by launcher.c, since -S leaves site-
     sys.path += folders
     try:
         fd = posix.open(f"{folders[0]}/vmm_main/__pycache__/start.{sys.implementation.cache_tag}.bundle", 0)
-        made_in, entries = loads(posix.read(fd, 1 << 24))
+        made_in, *parts = loads(posix.read(fd, 1 << 24))
         posix.close(fd)
-        name, source, size_and_time, code = entries[0]
+        name, source, size_and_time, code = parts[0][0]
         current = posix.stat(source)[6:9:2] == size_and_time
     except (OSError, EOFError, TypeError, ValueError):
         current = False
     if current:
         start_bundle = {"__name__": name}
         exec(code, start_bundle)
-        start_bundle["run_bundle"](folders, made_in, entries)
+        start_bundle["run_bundle"](folders, made_in, *parts)
     else:
         from vmm_main.start_bundle import import_and_bundle
 

@@ -1,4 +1,4 @@
-"""Imports this package's own modules without a search, for the lean start (docs/decisions/0004).
+"""Imports our own packages' modules without a search, for the lean start (docs/decisions/0004).
 
 Python's finder asks every entry of sys.path, lists folders and composes names anew for each of the sixty
 modules that a start imports: 1.4 ms in all. This one looks at the one place where such a module can be. It
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
 
 _PACKAGE = "vmm_main"
+_PACKAGES = (_PACKAGE, "ipc", "device_procs")
 # PEP 552: magic number, flags (0: valid for a source of this time and size), time, size.
 _TIMESTAMP_PYC = MAGIC_NUMBER + bytes(4)
 _HEADER_BYTES = 16
@@ -54,7 +55,7 @@ class DirectFinder:
     __slots__ = ("_extensions", "_folder", "_suffix", "completed")
 
     def __init__(self, folder: str, packages: str) -> None:
-        """Takes the folder that holds the package, and the one that holds cffi."""
+        """Takes the folder that holds the packages, and the one that holds cffi."""
         self.completed: list[str] = []  # the modules that are there, each behind all that it imports
         self._folder = folder
         self._extensions = {
@@ -66,14 +67,14 @@ class DirectFinder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """The spec of a module of vmm_main whose .pyc is up to date; None: ask the next finder."""
+        """The spec of a module of ours whose .pyc is up to date; None: ask the next finder."""
         if fullname in self._extensions:
             return _extension_spec(fullname, self._extensions[fullname])
         if path is None:
-            if fullname != _PACKAGE:
+            if fullname not in _PACKAGES:
                 return None
             parent = self._folder
-        elif fullname.startswith("vmm_main."):
+        elif fullname.partition(".")[0] in _PACKAGES:
             parent = path[0]
         else:
             return None
@@ -104,7 +105,7 @@ class DirectFinder:
 
 
 def install(folder: str, packages: str) -> DirectFinder | None:
-    """Puts a finder for vmm_main in folder before Python's, unless .pyc files are elsewhere or other ones."""
+    """Puts a finder for what is in folder before Python's, unless .pyc files are elsewhere or other ones."""
     if sys.flags.optimize or sys.pycache_prefix is not None:
         return None
     finder = DirectFinder(folder, packages)

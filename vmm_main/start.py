@@ -4,6 +4,9 @@ Everything imported here is imported at every start, before the guest's first in
 DESIGN §12's budget draws. What is needed later (--help, QMP's server, error reports) is imported later. A
 test holds the list of modules. Even os isn't among them: here `os` is posix, its calls without the rest.
 
+A VM with devices asks for their processes before it imports what makes a machine: both take milliseconds,
+and there is more than one CPU.
+
 Exit statuses: 0 the VM ended as asked (power-off, quit, SIGTERM, SIGINT, SIGHUP); 1 it couldn't be started or
 couldn't go on, with one line on standard error, or stopped on an error inside Bulkhead, with its stack.
 """
@@ -22,7 +25,6 @@ from vmm_main.errors import BulkheadError, HostError
 from vmm_main.event_loop import EventLoop
 from vmm_main.fd_sets import FdSets
 from vmm_main.kvm.early_setup import begin_early_setup, begin_unless_later
-from vmm_main.machine.machine import PRELAUNCH, Machine
 from vmm_main.process_life import (
     Daemon,
     EndSignals,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from vmm_main.chardev.backend import ChardevBackend
     from vmm_main.device_supervisor.spawner import Spawner
+    from vmm_main.machine.machine import Machine
     from vmm_main.qmp.listener import QmpMonitors
     from vmm_main.vm_config import VmConfig
 
@@ -46,6 +49,14 @@ _log = log.Logger("start")
 # How long the end of the process waits for whoever reads the serial port.
 _LAST_OUTPUT_S = 0.3
 _STDERR = 2
+
+
+def _import_nothing() -> None:
+    """Where modules don't come from a bundle, each is imported in its turn."""
+
+
+# start_bundle.py puts here what runs those that make a machine all at once.
+import_machine: Callable[[], None] = _import_nothing
 
 
 def main(arguments: list[str]) -> int:
@@ -117,6 +128,9 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
 
         supervisor = start_devices(config, loop, fd_sets, *spawner)
         undo.append(supervisor.close)
+    import_machine()
+    from vmm_main.machine.machine import Machine
+
     machine = Machine(config, loop, chardevs, fd_sets, supervisor)
     undo.append(machine.close)
     confine_main(seccomp=config.seccomp_enabled)
@@ -161,6 +175,8 @@ def _make_monitors(undo: list[Callable[[], None]]) -> QmpMonitors:
 
 
 def _start_guest(machine: Machine) -> None:
+    from vmm_main.machine.machine import PRELAUNCH
+
     _trace_modules()
     if machine.status == PRELAUNCH:  # otherwise a QMP client was quicker
         machine.start()

@@ -5,24 +5,27 @@ files are opened and read (docs/decisions/0004). The file is made by a start tha
 date, in the folder of the .pyc files and by the same rules: from their code, good for sources of one size and
 time of change, only where the user may write, under a name that another Python doesn't look for.
 
-File: marshal of (folders, [(module, source, (size, time), code)]). This module is the first: __main__ runs
-it, and it runs the others, each behind all that it imports. Without a file that this module has made,
-__main__ imports it.
+File: marshal of (folders, start, machine), both a list of (module, source, (size, time), code), each behind
+all that it imports. This module is the first: __main__ runs it, and it runs the others. Without a file that
+this module has made, __main__ imports it. Modules of devices are in a second file, (folders, devices).
 """
 
 # No `from __future__`, here alone: that is a module too, which the bundle brings.
 
 import posix as os
 import sys
-from marshal import dumps
+from marshal import dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType, ModuleType
 
+    from vmm_main.direct_finder import DirectFinder
+
     Entry = tuple[str, str, tuple[int, int], CodeType]
 
 _PACKAGE = "vmm_main"
+_PACKAGES = (_PACKAGE, "ipc", "device_procs")
 _FINDER = f"{_PACKAGE}.direct_finder"
 _EARLY_SETUP = f"{_PACKAGE}.kvm.early_setup"
 _START = f"{_PACKAGE}.start"
@@ -32,29 +35,84 @@ _USUAL = (
     f"{_PACKAGE}.command_line.machine_options",
     f"{_PACKAGE}.command_line.channel_options",
     f"{_PACKAGE}.chardev.host_stream",
+)
+# What makes a machine: not before the processes of devices have been asked for.
+_MACHINE = (
+    f"{_PACKAGE}.machine.machine",
     f"{_PACKAGE}.guest_boot.cpu_entry",
 )
+# What a VM with devices imports besides; they have a bundle of their own.
+_DEVICES = (
+    f"{_PACKAGE}.command_line.device_options",
+    f"{_PACKAGE}.command_line.device_plans",
+    f"{_PACKAGE}.device_supervisor.device_start",
+)
+_DEVICE_OPTIONS = ("-device", "--device")
 _ST_SIZE, _ST_MTIME = 6, 8  # os.stat_result as a tuple has whole seconds, as a .pyc has
 
 
-def run_bundle(folders: list[str], made_in: list[str], entries: "list[Entry]") -> None:
+def run_bundle(folders: list[str], made_in: list[str], start: "list[Entry]", machine: "list[Entry]") -> None:
     """Makes the bundle's modules if it is of this folder and all of it is up to date; else imports them.
 
-    The finder is installed, and KVM is being set up, as soon as there is what does it.
+    The finder is installed, and KVM is being set up, as soon as there is what does it. With devices, their
+    modules come before the machine's, which wait for start.py to ask for them.
     """
-    try:
-        fresh = made_in == folders and all(_size_and_time(each[1]) == each[2] for each in entries)
-    except FileNotFoundError:
-        fresh = False
-    if not fresh:
+    if made_in != folders or not _is_fresh([*start, *machine]):
         import_and_bundle(folders)
         return
-    for name, source, _, code in entries[1:]:
+    finder = None
+    for name, source, _, code in start[1:]:
         module = _run(name, source, code)
         if name == _FINDER:
-            module.install(*folders)
+            finder = module.install(*folders)
         elif name == _EARLY_SETUP:
             module.begin_unless_later(sys.argv[1:])
+    if finder is None or not _has_devices():
+        _run_all(machine)
+        return
+    sys.modules[_START].import_machine = lambda: _run_all(machine)  # type: ignore[attr-defined]
+    _run_or_bundle_devices(folders, finder)
+
+
+def _has_devices() -> bool:
+    return any(option in sys.argv for option in _DEVICE_OPTIONS)
+
+
+def _is_fresh(entries: "list[Entry]") -> bool:
+    try:
+        return all(_size_and_time(each[1]) == each[2] for each in entries)
+    except FileNotFoundError:
+        return False
+
+
+def _run_all(entries: "list[Entry]") -> None:
+    for name, source, _, code in entries:
+        if name not in sys.modules:
+            _run(name, source, code)
+
+
+def _run_or_bundle_devices(folders: list[str], finder: "DirectFinder") -> None:
+    """Makes the modules of devices from their bundle; without one, imports and bundles them."""
+    try:
+        fd = os.open(_path(folders, "devices"), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            made_in, entries = loads(os.read(fd, 1 << 24))
+        finally:
+            os.close(fd)
+        fresh = made_in == folders and _is_fresh(entries)
+    except (OSError, EOFError, TypeError, ValueError):
+        fresh = False
+    if fresh:
+        _run_all(entries)
+        return
+    before, there = len(finder.completed), list(sys.modules)
+    for name in _DEVICES:
+        __import__(name)
+    registry = sys.modules["device_procs.device_registry"]
+    for kind in registry.KINDS:
+        registry.module_of(kind)
+    names = finder.completed[before:]
+    _write_bundle(folders, "devices", [*there, *names], [names])
 
 
 def _run(name: str, source: str, code: "CodeType") -> "ModuleType":
@@ -80,24 +138,36 @@ def import_and_bundle(folders: list[str]) -> None:
     finder = install(*folders)
     if finder is None:
         return
-    import vmm_main.start  # noqa: F401
-
-    for name in _USUAL:
+    for name in (_START, *_USUAL):
         __import__(name)
-    names = ["__future__", _PACKAGE, _FINDER, *finder.completed]  # Python's own has found the first three
-    if any(_is_ours(name) and name not in names for name in sys.modules):
+    start = ["__future__", _PACKAGE, _FINDER, *finder.completed]  # Python's own has found the first three
+    for name in _MACHINE:
+        __import__(name)
+    machine = finder.completed[len(start) - 3 :]
+    _write_bundle(folders, "start", [*start, *machine], [start, machine])
+    if _has_devices():
+        _run_or_bundle_devices(folders, finder)
+
+
+def _write_bundle(folders: list[str], which: str, known: list[str], parts: list[list[str]]) -> None:
+    """Writes modules of these names, if all of ours that are there are known by now."""
+    if any(_is_ours(name) and name not in (_PACKAGE, _FINDER, *known) for name in sys.modules):
         return  # Python has just made a .pyc; the next start will find it
-    package = f"{folders[0]}/{_PACKAGE}"
-    if os.access(f"{package}/__pycache__", os.W_OK):
-        entries = [_entry(__name__, f"{package}/start_bundle.py")]
-        entries += [_entry(name, str(sys.modules[name].__file__)) for name in names]
-        path = f"{package}/__pycache__/start.{sys.implementation.cache_tag}.bundle"
-        _write(path, dumps((folders, entries)))
+    if not os.access(f"{folders[0]}/{_PACKAGE}/__pycache__", os.W_OK):
+        return
+    entries = [[_entry(name, str(sys.modules[name].__file__)) for name in names] for names in parts]
+    if which == "start":
+        entries[0].insert(0, _entry(__name__, f"{folders[0]}/{_PACKAGE}/start_bundle.py"))
+    _write(_path(folders, which), dumps((folders, *entries)))
+
+
+def _path(folders: list[str], which: str) -> str:
+    return f"{folders[0]}/{_PACKAGE}/__pycache__/{which}.{sys.implementation.cache_tag}.bundle"
 
 
 def _is_ours(name: str) -> bool:
     source = getattr(sys.modules[name], "__file__", None) or ""
-    return name.startswith(f"{_PACKAGE}.") and source.endswith(".py") and name != __name__
+    return name.partition(".")[0] in _PACKAGES and source.endswith(".py") and name != __name__
 
 
 def _entry(name: str, source: str) -> "Entry":

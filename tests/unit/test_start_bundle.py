@@ -12,6 +12,8 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _IMPORTED = "import time:"
+_PACKAGES = ("vmm_main", "device_procs", "ipc")
+_REFUSED = "bulkhead: -device virtio-rng-device,id=virtio-rng0: "
 
 
 class Copy:
@@ -19,18 +21,28 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for package in ("vmm_main", "device_procs", "ipc"):
+        for package in _PACKAGES:
             shutil.copytree(
                 CHECKOUT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.c")
             )
 
     def start(self) -> tuple[str, set[str]]:
         """Has the program say its version; returns that, and what Python imported for it."""
+        said, output, imported = self._run("-version")
+        assert not said, said
+        return output, imported
+
+    def start_with_device(self) -> tuple[str, set[str]]:
+        """Has it refuse a device that lacks its source; returns what it said, and what Python imported."""
+        said, output, imported = self._run("-device", "virtio-rng-device,rng=nowhere", "-kernel", "/nowhere")
+        return said + output, imported
+
+    def _run(self, *arguments: str) -> tuple[str, str, set[str]]:
         packages = Path(_cffi_backend.__file__).parent
         path = f"bulkhead_path={self.folder}:{packages}"
         program = self.folder / "vmm_main" / "__main__.py"
         ran = subprocess.run(
-            [sys.executable, "-I", "-S", "-E", "-X", "importtime", "-X", path, program, "-version"],
+            [sys.executable, "-I", "-S", "-E", "-X", "importtime", "-X", path, program, *arguments],
             capture_output=True,
             text=True,
             timeout=60,
@@ -38,8 +50,8 @@ class Copy:
         )
         lines = ran.stderr.splitlines()
         said = "\n".join(line for line in lines if _IMPORTED not in line)
-        assert not said, said
-        return ran.stdout, {line.rpartition("|")[2].strip() for line in lines if "vmm_main" in line}
+        imported = {line.rpartition("|")[2].strip() for line in lines if _IMPORTED in line}
+        return said, ran.stdout, {name for name in imported if name.partition(".")[0] in _PACKAGES}
 
     def warm(self) -> None:
         """As often as it takes until the bundle is there: once for the .pyc files, once for the bundle."""
@@ -114,3 +126,26 @@ def test_where_it_cannot_be_made_the_start_goes_on(copy: Copy) -> None:
     assert not copy.uses_bundle()
     assert not copy.uses_bundle()
     assert copy.bundles() == [bundle]
+
+
+def test_modules_of_devices_have_a_bundle_of_their_own(copy: Copy) -> None:
+    for uses in (False, False, True, True):  # .pyc files, bundle, and from then on
+        said, imported = copy.start_with_device()
+        assert said.startswith(_REFUSED)
+        assert "vmm_main.start" not in imported
+        assert {"ipc.channel", "device_procs.virtio_rng.module"} <= imported or uses
+        assert (imported == {"vmm_main.kvm._kvm"}) == uses, imported
+    assert len(copy.bundles()) == 1
+    assert copy.uses_bundle()
+
+
+@pytest.mark.parametrize("module", ["ipc/schema", "device_procs/virtio_rng/module", "vmm_main/log"])
+def test_a_changed_source_of_devices_counts_at_once(copy: Copy, module: str) -> None:
+    for _ in range(3):
+        copy.start_with_device()
+    source = copy.folder / f"{module}.py"
+    source.write_text(source.read_text() + "print('changed')\n")
+    for _ in range(4):
+        said, imported = copy.start_with_device()
+        assert "changed" in said
+    assert imported == {"vmm_main.kvm._kvm"}
