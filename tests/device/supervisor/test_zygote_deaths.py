@@ -41,7 +41,7 @@ def wait_for_family(vm: SupervisedVm) -> None:
     while True:
         zygote_pid(vm)
         children = set(vm.call(own_children) or ())
-        known = {vm.supervisor.find(device.device_id).process.pid for device in vm.supervisor.devices}  # type: ignore[union-attr]
+        known = {vm.pid(number) for number in range(len(vm.supervisor.devices))}
         if children == known | set(vm.call(lambda: zygotes(vm).pids)) and len(children) == len(known) + 2:
             return
         assert time.monotonic() < expires, f"children {children}, known are {known}, {zygotes(vm).pids}"
