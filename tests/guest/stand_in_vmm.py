@@ -44,6 +44,9 @@ class StandInSupervisor:
         pass
 
 
+_Machine = machine.Machine
+
+
 def machine_with_stand_ins(
     config: VmConfig,
     loop: EventLoop,
@@ -53,11 +56,11 @@ def machine_with_stand_ins(
 ) -> machine.Machine:
     assert supervisor is None
     stand_in: Any = StandInSupervisor(loop, int(os.environ["STAND_IN_DEVICES"]))
-    return machine.Machine(config, loop, chardevs, fd_sets, stand_in)
+    return _Machine(config, loop, chardevs, fd_sets, stand_in)
 
 
 if __name__ == "__main__":
-    vars(start)["Machine"] = machine_with_stand_ins
+    vars(machine)["Machine"] = machine_with_stand_ins
     # Stand-ins have threads in main, and make them on vCPU threads: no filter allows that.
     vars(start)["confine_main"] = lambda *, seccomp: None
     sys.exit(start.main(sys.argv[1:]))
