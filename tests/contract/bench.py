@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.contract import guest_code
+from tests.guest.bare_metal_image import BareMetalImages
 from tests.unit.qmp.raw_client import RawClient
 
 DEADLINE_S = 60.0
@@ -50,9 +51,17 @@ class Booted:
 class Bench:
     """Starts VMs in a directory of their own and looks at what becomes of them."""
 
-    def __init__(self, program: str, directory: Path) -> None:
+    def __init__(self, program: str, directory: Path, images: Callable[[], BareMetalImages]) -> None:
+        """For one test.
+
+        Args:
+            program: The VMM.
+            directory: Where its files go.
+            images: Gives the guest layer's guest, built when it is first asked for.
+        """
         self.program = program
         self.directory = directory
+        self.images = images
 
     def guest(self, code: bytes) -> list[str]:
         """The arguments that boot code."""

@@ -9,7 +9,7 @@ import os
 import re
 import select
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from tests.contract.bench import (
     Bench,
@@ -19,6 +19,8 @@ from tests.contract.bench import (
     read_until_closed,
     wait_until,
 )
+from tests.contract.device_effects import DEVICE_EFFECTS
+from tests.contract.effect import Effect
 from tests.contract.guest_code import ANSWER_ONE_MORE, POWER_OFF, SPIN, say
 from tests.unit.qmp.raw_client import RawClient
 
@@ -26,14 +28,6 @@ INITRD = b"an initrd of 24 bytes.\r\n"
 # The contract's own -append, as it is in its examples: not quoted.
 COMMAND_LINE = "console=ttyS0 root=/dev/vda reboot=k panic=1 rw"
 LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z (\d+) INFO machine: event SHUTDOWN", re.M)
-
-
-class Effect(NamedTuple):
-    """An option, how its effect is observed, and what is seen with it."""
-
-    option: list[str]
-    observe: Callable[[Bench, list[str]], Any]
-    seen: Any
 
 
 def greeting(bench: Bench, arguments: list[str]) -> bool:
@@ -231,4 +225,5 @@ EFFECTS = {
     ),
     "nowait": Effect(["nowait"], runs_without_client, True),
     "server": Effect(["server", "nowait"], makes_the_socket, True),
+    **DEVICE_EFFECTS,
 }

@@ -1,9 +1,10 @@
-"""Rows about disks, NICs, iothreads, the balloon, random numbers and huge pages: devices still to come."""
+"""Rows about disks, NICs, iothreads, the balloon, random numbers and huge pages; most are still to come."""
 
 from __future__ import annotations
 
-from tests.contract.row import Section, untested, waits
+from tests.contract.row import Section, option, proved, untested, waits
 
+_DEVICES = "tests/contract/test_devices.py"
 _OF_THE_HOST = "advice about the host's own settings: nothing that Bulkhead does"
 _OF_THE_GUEST = "about the guest's kernel, which isn't Bulkhead's"
 
@@ -191,7 +192,11 @@ BALLOON = Section(
             "balloon",
             "both: a warning, no effect",
         ),
-        waits("the number of interrupts is limited.", "virtio-mmio", "11 devices have a line each"),
+        proved(
+            "the number of interrupts is limited.",
+            "11 devices have a line each, and a guest gets interrupts by all of them",
+            "tests/guest/test_virtio_mmio.py::test_a_driver_in_a_guest[11]",
+        ),
         waits(
             "the total number of balloon devices and other virtio devices cannot exceed 11.",
             "balloon",
@@ -228,31 +233,84 @@ BALLOON = Section(
 RNG = Section(
     "Random numbers",
     (
-        waits(
+        option(
             "Virtio RNG is a paravirtualized random number generator",
-            "rng",
-            "/dev/hwrng gives the file's bytes",
+            "a driver in the guest gets the character device's bytes",
+            "rng-device",
+            "rng-object",
         ),
-        waits("Virtio RNG can be configured as the Virtio MMIO device", "rng", "the guest has it on a slot"),
-        waits(
-            "To configure the Virtio RNG device as a Virtio MMIO device", "rng", "the guest has it on a slot"
+        option(
+            "Virtio RNG can be configured as the Virtio MMIO device",
+            "the guest has it on a slot",
+            "rng-device",
         ),
-        waits("-object rng-random,id=objrng0,filename=/path/to/random_file", "rng", "the file is its source"),
-        waits("-device virtio-rng-device,rng=objrng0,max-bytes=1234,period=1000", "rng", "the rate holds"),
-        waits("filename: path of the character device", "rng", "a character device; another file is refused"),
-        waits("period: period for limiting the read rate", "rng", "in milliseconds"),
-        waits("max-bytes: maximum number of bytes of a random number", "rng", "the rate holds"),
-        waits(
+        option(
+            "To configure the Virtio RNG device as a Virtio MMIO device",
+            "the guest has it on a slot",
+            "rng-device",
+        ),
+        option(
+            "-object rng-random,id=objrng0,filename=/path/to/random_file",
+            "the guest gets that file's bytes; without it the device is refused",
+            "rng-object",
+        ),
+        option(
+            "-device virtio-rng-device,rng=objrng0,max-bytes=1234,period=1000",
+            "the guest has to wait once it has got 1234 bytes, and gets 1234 a second",
+            "rng-rate",
+        ),
+        proved(
+            "filename: path of the character device",
+            "its bytes come; any other kind of file is refused",
+            "tests/guest/test_virtio_rng.py::test_a_guest_gets_the_bytes_of_the_hosts_device",
+            f"{_DEVICES}::test_only_a_character_device_is_a_source",
+        ),
+        proved(
+            "period: period for limiting the read rate",
+            "in milliseconds: 1234 bytes in each 1000 come in each second",
+            f"{_DEVICES}::test_the_average_holds",
+        ),
+        option(
+            "max-bytes: maximum number of bytes of a random number",
+            "with it the guest has to wait, without it doesn't",
+            "rng-rate",
+        ),
+        proved(
             "bus: name of the bus to which the Virtio RNG device is mounted.",
-            "rng",
             "refused on an MMIO device",
+            f"{_DEVICES}::test_keys_of_pci_are_refused[bus=pcie.0]",
         ),
-        waits("addr: address of the Virtio RNG device.", "rng", "refused on an MMIO device"),
-        waits("If period and max-bytes are not configured", "rng", "no limit; one alone is refused"),
-        waits("the value range of max-bytes/period*1000 is [64, 1000000000].", "rng", "both bounds"),
-        waits("It is recommended that the value be not too small", "rng", "a warning"),
-        waits(
-            "Only the average number of random number characters can be limited", "rng", "the average holds"
+        proved(
+            "addr: address of the Virtio RNG device.",
+            "refused on an MMIO device",
+            f"{_DEVICES}::test_keys_of_pci_are_refused[addr=0x1.0x0]",
+        ),
+        proved(
+            "If period and max-bytes are not configured",
+            "without them nothing waits; one alone is refused, with what is missing",
+            "tests/contract/test_effects.py::test_dropping_it_loses_the_effect[rng-rate]",
+            f"{_DEVICES}::test_one_half_of_a_rate_is_refused",
+        ),
+        proved(
+            "the value range of max-bytes/period*1000 is [64, 1000000000].",
+            "both bounds are taken; a byte, or a millisecond, beyond is refused with the range",
+            f"{_DEVICES}::test_rates_within_the_range[64-1000]",
+            f"{_DEVICES}::test_rates_within_the_range[1000000000-1000]",
+            f"{_DEVICES}::test_rates_out_of_the_range[63-1000]",
+            f"{_DEVICES}::test_rates_out_of_the_range[1-16]",
+            f"{_DEVICES}::test_rates_out_of_the_range[1000000001-1000]",
+        ),
+        untested(
+            "It is recommended that the value be not too small",
+            "slowness",
+            "advice without a number: each value in the range is taken",
+        ),
+        proved(
+            "Only the average number of random number characters can be limited",
+            "the average of several periods holds; what one period allows comes at once",
+            f"{_DEVICES}::test_the_average_holds",
+            f"{_DEVICES}::test_a_burst_is_not_limited",
+            "tests/device/virtio_rng/test_jailed_rng.py::test_the_average_rate_holds",
         ),
         untested("If the guest needs to use the Virtio RNG device", "a driver", _OF_THE_GUEST),
         untested("check whether the entropy pool is sufficient", "entropy", _OF_THE_HOST),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.contract.row import Section, option, proved, waits
 
 _LIMITS = "tests/contract/test_limits.py"
+_DEVICES = "tests/contract/test_devices.py"
 
 GENERAL = Section(
     "General",
@@ -29,7 +30,7 @@ GENERAL = Section(
             "the board is microvm unless another is asked for",
             f"{_LIMITS}::test_without_machine_it_is_the_light_one",
         ),
-        waits("and the MMIO bus", "virtio-mmio", "devices are virtio-mmio slots"),
+        option("and the MMIO bus", "a device is on a virtio-mmio slot", "rng-device"),
     ),
 )
 
@@ -69,15 +70,19 @@ LIMITS = Section(
             "consoles",
             "a second client of the console is refused",
         ),
-        waits(
+        proved(
             "a maximum of 11 MMIO devices can be configured.",
-            "virtio-mmio",
-            "11 devices are there; a twelfth is refused",
+            "11 devices are there, each a process of its own; a twelfth is refused",
+            f"{_DEVICES}::test_devices_within_the_range[11]",
+            f"{_DEVICES}::test_a_twelfth_device_is_refused",
+            "tests/guest/test_virtio_mmio.py::test_a_driver_in_a_guest[11]",
+            "tests/linux/test_virtio_rng.py::test_eleven_devices_at_once",
         ),
-        waits(
+        proved(
             "you are advised to configure a maximum of two other devices except disks and NICs.",
-            "virtio-mmio",
-            "a third device that is neither disk nor NIC is warned of in the log",
+            "a third device that is neither disk nor NIC is warned of in the log; two aren't",
+            f"{_DEVICES}::test_more_than_two_other_devices_are_warned_of[2]",
+            f"{_DEVICES}::test_more_than_two_other_devices_are_warned_of[3]",
         ),
     ),
 )
@@ -221,13 +226,14 @@ BASIC = Section(
         ),
         option(
             "-disable-seccompN/ADisables Seccomp.",
-            "a warning says that the filters are off (that they are: next row)",
+            "no thread is in filter mode any more, and a warning says so",
             "disable-seccomp",
+            "disable-seccomp-filters",
         ),
-        waits(
+        proved(
             "Seccomp is enabled by default.",
-            "system call filters",
-            "all threads of all processes are in filter mode, and in none with -disable-seccomp",
+            "all threads of main, zygote and devices are in filter mode",
+            f"{_DEVICES}::test_threads_are_filtered_by_default",
         ),
         option(
             "-daemonizeN/AEnables daemon processes.",
@@ -267,7 +273,7 @@ BOARD = Section(
         waits(
             "mem-share (optional): whether to share memory with other processes.",
             "outside back ends",
-            "off: no process but this VM's own may get the guest's memory; today none ever does, on or off",
+            "off: none but this VM's own device processes map the guest's memory; on: an outside one may",
         ),
     ),
 )

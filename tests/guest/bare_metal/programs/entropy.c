@@ -13,6 +13,7 @@
 #include "../report.h"
 #include "../virtio_mmio.h"
 
+#define VIRTIO_ID_ENTROPY 4 /* virtio 1.2 section 5 */
 #define VECTOR 0x50
 #define BEHIND_BYTES 16
 #define UNTOUCHED 0xa5
@@ -58,6 +59,8 @@ PROGRAM(entropy)
 
     device = virtio_slot_gpa(slot);
     report_number("device-id", mmio_read32(device + VIRTIO_DEVICE_ID));
+    if (mmio_read32(device + VIRTIO_DEVICE_ID) != VIRTIO_ID_ENTROPY)
+        return; /* an empty slot, or another device */
     report_number("fresh", mmio_read32(device + VIRTIO_STATUS));
     report_number("offered", virtio_offered(device));
     interrupts_begin();
