@@ -114,7 +114,7 @@ def thread_statuses(pid: int) -> Iterator[dict[str, str]]:
 
 
 def filter_modes(bench: Bench, arguments: list[str]) -> dict[str, set[str]]:
-    """How seccomp(2) holds a VM's threads: 0 not at all, 2 by filters. The spawner, which only execs, apart."""
+    """How seccomp(2) holds a VM's threads: 0 not at all, 2 by filters; apart the spawner, which execs."""
     modes: dict[str, set[str]] = {"spawner": set(), "others": set()}
     with bench.controlled(*RNG, "-smp", "2", *arguments) as (process, _client):
         threads = list(thread_statuses(process.pid))
