@@ -14,7 +14,7 @@ One thread, the main one, moves it. vCPU threads ask by guest_*() and go to thei
 
 from __future__ import annotations
 
-from vmm_main.errors import BulkheadError
+from vmm_main.errors import BulkheadError, HostError
 from vmm_main.log import Logger
 from vmm_main.machine.microvm import MicroVm
 
@@ -231,10 +231,18 @@ class Machine:
 
     def _reset(self, *, guest: bool, reason: str) -> None:
         was = self.status
+        # First nobody asks the devices for anything, then they leave the guest's memory alone.
+        self._board.park()
         try:
-            # First nobody asks the devices for anything, then they leave the guest's memory alone.
-            self._board.park()
             self._board.reset_devices()
+        except HostError as error:
+            # A process that is killed and doesn't die may still write: no new guest in that memory.
+            self._guest_request = None
+            if was != RUNNING:
+                raise
+            self.stop_because(f"the VM can't be reset: {error}")
+            return
+        try:
             self._board.power_off()
             self._board.power_on()
         except BulkheadError as error:
