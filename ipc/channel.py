@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _INT_BYTES = 4  # of a descriptor in a control message
 _CONTROL_BYTES = _socket.CMSG_SPACE(DESCRIPTORS_MAX * _INT_BYTES)
+# One for all packets: each would begin with a buffer of 256 KiB, of which a packet touches a page.
+_pack = Packer().pack
 _GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 
 
@@ -99,7 +101,7 @@ class Channel:
             ChannelFullError: The other end doesn't read.
             ValueError: The packet or the number of descriptors is over the limit.
         """
-        packet = Packer().pack({"m": message.name, "i": message.request_id, "f": message.fields})
+        packet = _pack({"m": message.name, "i": message.request_id, "f": message.fields})
         if len(packet) > PACKET_MAX_BYTES or len(message.descriptors) > DESCRIPTORS_MAX:
             raise ValueError(
                 f"{message.name} to {self.peer} has {len(packet)} bytes, "

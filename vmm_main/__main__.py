@@ -16,7 +16,8 @@ if "bulkhead_path" in sys._xoptions:  # set by launcher.c, since -S leaves site-
     sys.path += folders
     try:
         fd = posix.open(f"{folders[0]}/vmm_main/__pycache__/start.{sys.implementation.cache_tag}.bundle", 0)
-        made_in, *parts = loads(posix.read(fd, 1 << 24))
+        # No more than it has: what malloc gives once by the megabyte it keeps on the heap from then on.
+        made_in, *parts = loads(posix.read(fd, posix.fstat(fd).st_size))
         posix.close(fd)
         name, source, size_and_time, code = parts[0][0]
         current = posix.stat(source)[6:9:2] == size_and_time

@@ -96,7 +96,7 @@ def _run_or_bundle_devices(folders: list[str], finder: "DirectFinder") -> None:
     try:
         fd = os.open(_path(folders, "devices"), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            made_in, entries = loads(os.read(fd, 1 << 24))
+            made_in, entries = loads(os.read(fd, os.fstat(fd).st_size))
         finally:
             os.close(fd)
         fresh = made_in == folders and _is_fresh(entries)
