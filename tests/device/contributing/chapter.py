@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 _CHAPTER = re.compile(r"^## How to add a device\n(.*?)^## ", re.M | re.S)
-# `path`[, in `NAME`], an empty line, and a fenced block; the commands' block has no path.
-_BLOCK = re.compile(r"^(?:`([\w./]+)`(?:, in `(\w+)`)?\n\n)?```(\w+)\n(.*?)^```$", re.M | re.S)
+# **path**[, in `NAME`], an empty line, and a fenced block; the commands' block has no path.
+_BLOCK = re.compile(r"^(?:\*\*([\w./]+)\*\*(?:, in `(\w+)`)?\n\n)?```(\w+)\n(.*?)^```$", re.M | re.S)
 
 
 class Block(NamedTuple):
