@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import time
 from typing import Any
 
@@ -47,4 +48,7 @@ class KindsInTurn:
                 and process.black_box.stage == stage
             ):
                 return process
-        raise AssertionError(f"no process comes to stage {stage}: {self._vm.events}")
+            select.select([], [], [], 0.001)  # a page has no event to wait for
+        state = self._vm.call(lambda: self._vm.device().state)
+        reached = (state, process and process.pid, process and process.black_box.stage)
+        raise AssertionError(f"no process comes to stage {stage}: {reached}, {self._vm.events}")
