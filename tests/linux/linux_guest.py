@@ -61,6 +61,11 @@ class LinuxGuest:
         """Waits until the guest's shell prompts."""
         self.console.wait_for_prompt(BOOT_DEADLINE_S)
 
+    def wait_for_boot(self) -> None:
+        """Waits until a guest that was running has booted anew: a prompt alone may be one from before."""
+        self.console.wait_for("This is Linux ", BOOT_DEADLINE_S)
+        self.wait_for_shell()
+
     def run(self, command: str, deadline_s: float = 120.0) -> str:
         """A command's output in the guest's shell; it must succeed."""
         answer = self.console.ask(command, deadline_s)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from tests.linux.conftest import StartGuest
-from tests.linux.linux_guest import BOOT_DEADLINE_S, POWER_DEADLINE_S
+from tests.linux.linux_guest import POWER_DEADLINE_S
 
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 
@@ -29,7 +27,7 @@ def test_reboot_three_times_in_a_row(start_guest: StartGuest) -> None:
         guest.console.send("reboot\n")
         reset = guest.wait_for_event("RESET")
         assert reset["data"] == {"guest": True, "reason": "guest-reset"}
-        guest.wait_for_shell()
+        guest.wait_for_boot()
         boot_ids.append(guest.run(BOOT_ID))
         assert guest.run("nproc") == "2"
     assert len(set(boot_ids)) == 4, "the guest didn't boot anew each time"
@@ -44,7 +42,7 @@ def test_panic_reboots_when_asked(start_guest: StartGuest) -> None:
     guest.console.send("echo c >/proc/sysrq-trigger\n")
     guest.console.wait_for("Kernel panic - not syncing", POWER_DEADLINE_S)
     assert guest.wait_for_event("RESET")["data"] == {"guest": True, "reason": "guest-reset"}
-    guest.wait_for_shell()
+    guest.wait_for_boot()
     assert guest.run(BOOT_ID) != boot_id
     guest.power_off()
 
@@ -86,6 +84,6 @@ def test_system_reset_boots_the_guest_again(start_guest: StartGuest) -> None:
     boot_id = guest.run(BOOT_ID)
     monitor.cmd("system_reset")
     assert guest.wait_for_event("RESET")["data"] == {"guest": False, "reason": "host-qmp-system-reset"}
-    guest.console.wait_for(re.escape("guest# "), BOOT_DEADLINE_S)
+    guest.wait_for_boot()
     assert guest.run(BOOT_ID) != boot_id
     guest.power_off()

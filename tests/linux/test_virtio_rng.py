@@ -8,7 +8,7 @@ import signal
 from typing import Any
 
 from tests.linux.conftest import StartGuest
-from tests.linux.linux_guest import BOOT_DEADLINE_S, LinuxGuest
+from tests.linux.linux_guest import LinuxGuest
 
 READ_DEADLINE_S = 300.0
 SOURCE = ("-object", "rng-random,id=host,filename=/dev/urandom")
@@ -108,7 +108,7 @@ def test_stop_cont_and_reboot_while_linux_reads(start_guest: StartGuest) -> None
     _wait_for_bytes(guest, count)
     guest.console.send("reboot -f\n")
     guest.wait_for_event("RESET")
-    guest.console.wait_for(re.escape("guest# "), BOOT_DEADLINE_S)
+    guest.wait_for_boot()
     assert guest.run("head -c 16 /dev/hwrng | wc -c", READ_DEADLINE_S) == "16"
     guest.power_off()
 
