@@ -6,7 +6,7 @@ import errno
 import posix as os
 import select
 
-from device_procs.data_plane._data_plane import lib
+from device_procs.data_plane._data_plane import ffi, lib
 from device_procs.device_registry import KINDS
 from device_procs.device_runtime.control_thread import prepare
 from device_procs.sandbox.birth import Newborn, live
@@ -149,9 +149,17 @@ class Zygote:
 
 
 def import_back_ends() -> None:
-    """Imports all that a device process may need: it has no file system to import from later."""
+    """Imports all that a device process may need: it has no file system to import from later.
+
+    Here there is time for what each device process would do again.
+    """
     for kind in KINDS:
         prepare(kind)
+    # cffi makes functions and types when they are first used: once here, not in each device process.
+    for name in dir(lib):
+        getattr(lib, name)
+    for name in ffi.list_types()[1]:
+        ffi.new(f"struct {name} *")
 
 
 def _failed(error: ZygoteError, request_id: int) -> Message:
