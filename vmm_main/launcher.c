@@ -84,7 +84,8 @@ int main(int argc, char **argv)
 {
     static char options[][3] = {"-I", "-S", "-E", "-X"};
     char prefix[PATH_MAX], python[PATH_MAX], code[PATH_MAX], packages[PATH_MAX];
-    char more[PATH_MAX], path[4 * PATH_MAX], program[2 * PATH_MAX], launcher[2 * PATH_MAX], self[PATH_MAX], spawner[128];
+    char more[PATH_MAX], path[4 * PATH_MAX], program[2 * PATH_MAX], launcher[2 * PATH_MAX];
+    char self[PATH_MAX], spawner[128];
 
     if (argc > 0 && strcmp(argv[0], SPAWNER_NAME) == 0)
         return spawner_main(argv);

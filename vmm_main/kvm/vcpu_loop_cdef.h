@@ -62,7 +62,7 @@ int kvm_route_gsis_to_io_apic(int vm_fd);
 
 /* Makes the eventfd raise and lower a GSI whenever it is signalled, until the VM is closed. Returns 0 or -errno. */
 int kvm_add_irqfd(int vm_fd, int eventfd, uint32_t gsi);
-/* Makes a write of value, length bytes wide, to gpa signal the eventfd instead of ending KVM_RUN. Returns 0 or -errno. */
+/* Makes a write of value, length bytes wide, to gpa signal the eventfd instead of ending KVM_RUN. 0 or -errno. */
 int kvm_add_ioeventfd(int vm_fd, int eventfd, uint64_t gpa, uint32_t length, uint64_t value);
 
 /* Maps size bytes of guest memory shared, without reserving swap. Returns NULL with errno set on failure. */

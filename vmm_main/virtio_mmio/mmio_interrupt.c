@@ -7,7 +7,8 @@
 #define INTERRUPT_STATUS 0x60
 #define INTERRUPT_ACK 0x64
 
-_Static_assert(sizeof(((struct mmio_interrupts *)0)->status) == MMIO_INTERRUPT_SLOTS * sizeof(uint32_t), "a status each");
+_Static_assert(sizeof(((struct mmio_interrupts *)0)->status) == MMIO_INTERRUPT_SLOTS * sizeof(uint32_t),
+               "a status each");
 
 void mmio_interrupts_set(struct mmio_interrupts *interrupts, uint32_t slot, uint32_t bits)
 {

@@ -17,8 +17,9 @@ struct mmio_interrupts {
     uint32_t status[11];
 };
 
-/* Answers a read of InterruptStatus or a write of InterruptACK, 32 bits wide. Returns 1 if answered, 0 if it isn't one. */
-int mmio_interrupts_access(struct mmio_interrupts *interrupts, uint64_t gpa, uint32_t size, int is_write, uint8_t *data);
+/* Answers a read of InterruptStatus or a write of InterruptACK, 32 bits wide. Returns 1 if it was one, else 0. */
+int mmio_interrupts_access(struct mmio_interrupts *interrupts, uint64_t gpa, uint32_t size, int is_write,
+                           uint8_t *data);
 void mmio_interrupts_set(struct mmio_interrupts *interrupts, uint32_t slot, uint32_t bits);
 void mmio_interrupts_clear(struct mmio_interrupts *interrupts, uint32_t slot, uint32_t bits);
 uint32_t mmio_interrupts_status(struct mmio_interrupts *interrupts, uint32_t slot);

@@ -51,8 +51,8 @@ class Prefix:
     def compile(self, *definitions: str) -> None:
         texts = {"PYTHON_NAME": NAME, "BASE_PREFIX": str(self.system)}
         defined = [f'-D{name}="{text}"' for name, text in texts.items()] + list(definitions)
-        command = ["gcc", "-D_GNU_SOURCE", f"-I{CHECKOUT}", *defined, "-o", self.program, *SOURCES]
-        subprocess.run(command, check=True)
+        command = ["gcc", "-D_GNU_SOURCE", f"-I{CHECKOUT}", *defined, "-o", str(self.program)]
+        subprocess.run([*command, *SOURCES], check=True)
 
     def add_python(self, where: Path) -> Path:
         """Makes where/bin/python3.n: a script, since a copied Python would look for its library there."""

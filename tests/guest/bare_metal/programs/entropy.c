@@ -1,7 +1,7 @@
 /*
- * Asks the virtio-rng device in slot=N for length=N bytes, in pieces of piece=N, asleep until each has come; then resets
- * it and asks again, resets=N times. Says what it got: a sum over all bytes, how many of them are 0, and whether any was
- * written behind them.
+ * Asks the virtio-rng device in slot=N for length=N bytes, in pieces of piece=N, asleep until each has come; then
+ * resets it and asks again, resets=N times. Says what it got: a sum over all bytes, how many of them are 0, and whether
+ * any was written behind them.
  */
 #include <stddef.h>
 
