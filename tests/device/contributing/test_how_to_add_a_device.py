@@ -89,6 +89,13 @@ def test_the_command_line_has_it(tree: Path) -> None:
     assert output_of(tree, "-c", PARSE) == "virtio-echo virtio-echo0 {'mask': 90}\n"
 
 
+def test_the_reference_of_options_has_it(tree: Path, document: str) -> None:
+    (command,) = (line for line in blocks(document)[-1].text.splitlines() if "tools.docs" in line)
+    output_of(tree, *command.split()[1:])
+    assert "virtio-echo-device" in (tree / "docs" / "options.md").read_text(encoding="utf-8")
+    assert " passed" in output_of(tree, *PYTEST, "tests/style/test_generated_documents.py")
+
+
 def test_its_style_is_the_houses(tree: Path, document: str) -> None:
     made = [block.path for block in blocks(document) if block.language == "python"]
     assert "device_procs/virtio_echo/device.py" in made
