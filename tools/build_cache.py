@@ -16,6 +16,11 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+
+class CacheError(Exception):
+    """There is no place to cache anything; the text says what to do."""
+
+
 UNUSED_AFTER_S = 14 * 24 * 3600
 
 
@@ -43,9 +48,18 @@ def cached(name: str, parts: Iterable[str | bytes | Path], make: Callable[[Path]
         name: What kind of thing it is, such as "box".
         parts: What it is made of; see key_of().
         make: Fills the directory; whatever it raises is passed on, and nothing is left behind.
+
+    Raises:
+        CacheError: The cache can't be written.
     """
     base = cache_directory()
-    base.mkdir(parents=True, exist_ok=True)
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        (base / f".{name}.lock").touch()
+    except OSError as error:
+        raise CacheError(
+            f"{base} can't be made or written ({error.strerror}); set XDG_CACHE_HOME to a directory that can"
+        ) from error
     thing = base / f"{name}-{key_of(parts)}"
     with (base / f".{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,6 +1,7 @@
 #include <stdint.h>
 
 #include "seccomp_profiles/filters_cdef.h"
+#include "vmm_main/chardev/terminal_cdef.h"
 #include "vmm_main/refused_call_cdef.h"
 
 #include <errno.h>
@@ -58,6 +59,7 @@ static void on_refused_call(int number, siginfo_t *info, void *context)
     at = append_text(at, ": a fault in Bulkhead, or a profile in seccomp_profiles/ that lacks it\n");
     ssize_t written = write(report_fd, line, (size_t)(at - line));
     (void)written; /* nobody is left to be told */
+    terminal_restore();
     for (;;)
         (void)syscall(SYS_exit_group, DIED_BY_SIGSYS);
 }

@@ -115,6 +115,7 @@ class VmConfig:
         "objects",
         "only_print",
         "pidfile_path",
+        "qmp_asked_as",
         "qmp_chardev_ids",
         "rtc_base_is_utc",
         "seccomp_enabled",
@@ -143,6 +144,8 @@ class VmConfig:
         self.serial_chardev_id: str | None = None
         # One QMP server per -qmp and per -mon with mode=control: the chardev it speaks on.
         self.qmp_chardev_ids: list[str] = []
+        # By that chardev's id: how the server was asked for, for errors.
+        self.qmp_asked_as: dict[str, str] = {}
         # In the order of the command line, which is that of their slots.
         self.devices: list[DeviceConfig] = []
         # -object by id: the values of its keys.

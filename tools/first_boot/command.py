@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools.build_cache import CacheError
 from tools.debian_kernel.busybox import BusyboxError
 from tools.debian_kernel.module_order import ModuleError
 from tools.debian_kernel.package import PackageError
@@ -119,7 +120,7 @@ def main(arguments: Sequence[str]) -> int:
         prepare_environment(CHECKOUT, "", say)
         say("making the guest from Debian's packages, unless it is in ~/.cache/bulkhead")
         image = guest_image()
-    except (SetupError, PackageError, ModuleError, BusyboxError, KernelFormatError) as error:
+    except (SetupError, CacheError, PackageError, ModuleError, BusyboxError, KernelFormatError) as error:
         print(f"quickstart: {error}", file=sys.stderr)
         return STATUS_SETUP
     if not in_box:

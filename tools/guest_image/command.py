@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from tools.build_cache import CacheError
 from tools.debian_kernel.busybox import BusyboxError
 from tools.debian_kernel.module_order import ModuleError
 from tools.debian_kernel.package import PackageError
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     argparse.ArgumentParser(prog="tools/guest_image/make", description=DESCRIPTION).parse_args(arguments)
     try:
         print(guest_image().directory)
-    except (PackageError, ModuleError, BusyboxError, KernelFormatError) as error:
+    except (CacheError, PackageError, ModuleError, BusyboxError, KernelFormatError) as error:
         print(f"guest_image: {error}", file=sys.stderr)
         return 1
     return 0

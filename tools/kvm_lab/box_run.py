@@ -136,12 +136,20 @@ class _Attempt:
             stack.callback(_end_process, qemu)
             for end in theirs.values():
                 end.close()
-            stack.enter_context(_raw_terminal(terminal is not None))
             signals = stack.enter_context(_signals_as_bytes())
-            self._relay(qemu, signals, terminal)
+            # Raw only for the command: until it starts, Ctrl-C is for us.
+            self._relay(
+                qemu, signals, terminal, lambda: stack.enter_context(_raw_terminal(terminal is not None))
+            )
             return self._result(share, errors.name)
 
-    def _relay(self, qemu: subprocess.Popen[bytes], signals: int, terminal: Terminal | None) -> None:
+    def _relay(
+        self,
+        qemu: subprocess.Popen[bytes],
+        signals: int,
+        terminal: Terminal | None,
+        at_start: Callable[[], None],
+    ) -> None:
         """Moves all streams until QEMU has ended and everything it wrote has arrived."""
         log = Pump(self._ours["log"].fileno(), 2 if self._request.verbose else None, seen=self._log.take)
         if terminal is None:
@@ -162,6 +170,7 @@ class _Attempt:
             while running or any(pump.wanted() for pump in [log, *outputs]):
                 if self._log.started and started_at is None:
                     started_at = time.monotonic()
+                    at_start()
                 deadline = self._deadline(booted_at, started_at)
                 pumps = [log, *outputs, *([stdin] if started_at is not None and running else [])]
                 others = [signals, process] if running else [signals]

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools.build_cache import CacheError
 from tools.debian_kernel.busybox import BusyboxError
 from tools.debian_kernel.module_order import ModuleError
 from tools.debian_kernel.package import PackageError
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
             verbose=options.verbose,
         )
         return run_in_box(BoxProgram(image / "kernel", image / "initramfs"), request, say)
-    except (PackageError, ModuleError, BusyboxError, BoxError) as error:
+    except (CacheError, PackageError, ModuleError, BusyboxError, BoxError) as error:
         return complain(str(error))
     except FileNotFoundError as error:
         return complain(

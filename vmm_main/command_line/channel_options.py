@@ -54,7 +54,7 @@ def _qmp(config: VmConfig, values: dict[str, Any]) -> None:
     if address.startswith("chardev:"):
         if len(values) > 1:
             raise ValueError("the chardev has keys of its own; allowed is chardev:ID alone")
-        _add_monitor(config, _behind("chardev:", address, Identifier()))
+        _add_monitor(config, _behind("chardev:", address, Identifier()), f"-qmp {address}")
         return
     given = {key: value for key, value in values.items() if key != "address"}
     if address == "stdio":
@@ -69,7 +69,7 @@ def _qmp(config: VmConfig, values: dict[str, Any]) -> None:
     wanted = f"qmp{len(config.qmp_chardev_ids)}"
     chardev = make_chardev(_free_id(config, wanted), backend, given, f"-qmp {address}")
     config.chardevs.append(chardev)
-    _add_monitor(config, chardev.chardev_id)
+    _add_monitor(config, chardev.chardev_id, f"-qmp {address}")
 
 
 def _address(text: str) -> str:
@@ -91,13 +91,14 @@ def _behind(prefix: str, address: str, value_type: ValueType) -> str:
 
 
 def _mon(config: VmConfig, values: dict[str, Any]) -> None:
-    _add_monitor(config, values["chardev"])
+    _add_monitor(config, values["chardev"], f"-mon chardev={values['chardev']}")
 
 
-def _add_monitor(config: VmConfig, chardev_id: str) -> None:
+def _add_monitor(config: VmConfig, chardev_id: str, asked_as: str) -> None:
     if chardev_id in config.qmp_chardev_ids:
         raise ValueError(f"chardev {chardev_id} has a QMP server already; allowed is one each")
     config.qmp_chardev_ids.append(chardev_id)
+    config.qmp_asked_as[chardev_id] = asked_as
 
 
 def _add_fd(config: VmConfig, values: dict[str, Any]) -> None:
@@ -123,7 +124,10 @@ def make_chardev(
         raise ValueError("path= is missing; allowed is a file that doesn't exist yet")
     if backend == "socket":
         if (path is None) == (fd is None):
-            raise ValueError("one of path= and fd= must be given; allowed is a socket's path or a descriptor")
+            # Only -chardev has fd=; -serial and -qmp are told of by asked_as.
+            either = " or fd= with a listening socket" if asked_as is None else ""
+            problem = "path= is missing" if path is None else "path= and fd= exclude each other"
+            raise ValueError(f"{problem}; allowed is path= with a socket's path{either}")
         if fd is not None and not server:
             raise ValueError(f"fd={fd}: without server; allowed is a listening socket, with server")
         if not server and ("nowait" in values or "wait" in values):

@@ -28,17 +28,19 @@ def check_combinations(config: VmConfig) -> None:
 
 def _check_chardevs(config: VmConfig) -> None:
     ids = [chardev.chardev_id for chardev in config.chardevs]
-    known = ", ".join(ids) if ids else "none: see -chardev"
-    users = [("-qmp or -mon", chardev_id) for chardev_id in config.qmp_chardev_ids]
+    known = f"there are {', '.join(ids)}" if ids else "there is none"
+    users = [(config.qmp_asked_as[chardev_id], chardev_id) for chardev_id in config.qmp_chardev_ids]
     if config.serial_chardev_id is not None:
-        users.insert(0, ("-serial", config.serial_chardev_id))
+        users.insert(0, (f"-serial chardev:{config.serial_chardev_id}", config.serial_chardev_id))
     taken: dict[str, str] = {}
     for option, chardev_id in users:
         if chardev_id not in ids:
-            raise ConfigurationError(f"{option}: there is no chardev {chardev_id!r}; allowed are {known}")
+            raise ConfigurationError(
+                f"{option}: no chardev has that id; allowed is a -chardev's id ({known})"
+            )
         if chardev_id in taken:
             raise ConfigurationError(
-                f"{option}: chardev {chardev_id!r} is taken by {taken[chardev_id]}; allowed is one user each"
+                f"{option}: the chardev is taken by {taken[chardev_id]}; allowed is one user each"
             )
         taken[chardev_id] = option
     on_stdio = [chardev.asked_as for chardev in config.chardevs if chardev.backend == "stdio"]

@@ -47,6 +47,10 @@ PTY = ["-chardev", "pty,id=p"]
 WITH_PTY = [simple("p", "pty")]
 
 
+def mon_on(asked_as: str) -> dict[str, Any]:
+    return {"qmp_chardev_ids": ["p"], "qmp_asked_as": {"p": asked_as}, "chardevs": WITH_PTY}
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -90,8 +94,8 @@ WITH_PTY = [simple("p", "pty")]
         (["-chardev", "file,id=f,path=/f"], {"chardevs": [simple("f", "file", "/f")]}),
         (["-serial", "none"], {}),
         (["-serial", "chardev:p", *PTY], {"serial_chardev_id": "p", "chardevs": WITH_PTY}),
-        (["-mon", "chardev=p,mode=control", *PTY], {"qmp_chardev_ids": ["p"], "chardevs": WITH_PTY}),
-        (["-qmp", "chardev:p", *PTY], {"qmp_chardev_ids": ["p"], "chardevs": WITH_PTY}),
+        (["-mon", "chardev=p,mode=control", *PTY], mon_on("-mon chardev=p")),
+        (["-qmp", "chardev:p", *PTY], mon_on("-qmp chardev:p")),
     ],
 )
 def test_an_option_changes_this_and_nothing_else(arguments: list[str], expected: dict[str, Any]) -> None:
