@@ -3,7 +3,7 @@
 All of the layer's selected tests share one boot: when the first of them is due, the box starts with a pytest
 of its own for all of them, which hands back every report as a line of JSON. Here each test is shown with that
 report, as if it had run here. If the box breaks, every test that has no report yet fails with what the box
-said last.
+said last. What failed is run once more in a second boot, and said to have needed it.
 
 The guest and contract layers, which need any kind of /dev/kvm, go the same way where there is none.
 """
@@ -69,6 +69,10 @@ class BoxedLayers:
         self._layers = layers
         self._host = host
         self._run: BoxedRun | None = None
+        self._left = 0
+        # Tests that failed in the first boot, and those of them that passed in the second.
+        self._again: list[pytest.Item] = []
+        self._passed_then: list[str] = []
 
     def _is_boxed(self, item: pytest.Item) -> bool:
         return any(item.path.is_relative_to(layer) for layer in self._layers)
@@ -90,16 +94,49 @@ class BoxedLayers:
             return None
         if self._run is None:
             node_ids = [other.nodeid for other in item.session.items if self._is_boxed(other)]
+            self._left = len(node_ids)
             self._run = BoxedRun(self._config, node_ids, self._lab)
-        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        for report in self._run.reports_of(item):
-            item.ihook.pytest_runtest_logreport(report=report)
-        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        self._left -= 1
+        reports = self._run.reports_of(item)
+        if any(report.failed for report in reports):
+            self._again.append(item)
+        else:
+            _show(item, reports)
+        if self._left == 0 and self._again:
+            self._run_again()
         return True
+
+    def _run_again(self) -> None:
+        """What failed is run once more, in a boot of its own: now and then a boot's clocks are unwell.
+
+        The software CPU's, that is: guests in such a boot stall for minutes. What fails twice fails.
+        """
+        if self._run is None:
+            raise AssertionError("nothing has failed without a run")
+        self._run.end()
+        self._run = BoxedRun(self._config, [item.nodeid for item in self._again], self._lab)
+        for item in self._again:
+            reports = self._run.reports_of(item)
+            if not any(report.failed for report in reports):
+                self._passed_then.append(item.nodeid)
+            _show(item, reports)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._passed_then:
+            terminalreporter.section("failed in the box's first boot, passed in a second one")
+            for node_id in self._passed_then:
+                terminalreporter.line(node_id)
 
     def pytest_sessionfinish(self) -> None:
         if self._run is not None:
             self._run.end()
+
+
+def _show(item: pytest.Item, reports: list[pytest.TestReport]) -> None:
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
 
 class BoxedRun:

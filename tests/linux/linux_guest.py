@@ -14,9 +14,9 @@ from qemu.qmp.legacy import QEMUMonitorProtocol, QMPMessage
 
 from tools.first_boot.serial_console import SerialConsole
 
-# A boot takes 10 to 30 s in the box; deadlines only catch hangs.
-BOOT_DEADLINE_S = 300.0
-POWER_DEADLINE_S = 180.0
+# A boot takes 6 to 12 s in the box; deadlines only catch hangs.
+BOOT_DEADLINE_S = 150.0
+POWER_DEADLINE_S = 120.0
 QMP_DEADLINE_S = 120.0
 
 

@@ -50,6 +50,12 @@ def test_teardown(breaks_at_the_end): pass
 """
 BREAKS_THE_BOX = "import os\ndef test_a(): pass\ndef test_b(): os._exit(9)\ndef test_c(): pass\n"
 
+FAILS_ONCE = """
+from pathlib import Path
+def test_second_time(): assert len(Path("boots").read_text().splitlines()) == 2
+def test_always(): pass
+"""
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -84,7 +90,17 @@ def test_reports_come_out_of_the_box(project: Path) -> None:
     assert "two is too many" in output
     assert "torn down badly" in output
     assert "no Linux here: using the KVM host in a box" in output
-    assert (project / "boots").read_text() == "boot\n", "the tests share one boot"
+    assert (project / "boots").read_text() == "boot\n" * 2, "one boot for all, one for what failed"
+    assert "passed in a second one" not in output
+
+
+def test_what_fails_in_one_boot_only_passes_and_is_told(project: Path) -> None:
+    (project / "linux" / "test_sample.py").write_text(FAILS_ONCE)
+    status, output = _pytest(project)
+    assert (status, "3 passed" in output) == (0, True), output
+    assert (project / "boots").read_text() == "boot\n" * 2
+    assert "failed in the box's first boot, passed in a second one ===" in output
+    assert "\nlinux/test_sample.py::test_second_time\n" in output
 
 
 def test_only_selected_tests_go_into_the_box(project: Path) -> None:
