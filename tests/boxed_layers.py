@@ -107,9 +107,9 @@ class BoxedLayers:
         return True
 
     def _run_again(self) -> None:
-        """What failed is run once more, in a boot of its own: now and then a boot's clocks are unwell.
+        """What failed is run once more, in a boot of its own; what fails twice fails.
 
-        The software CPU's, that is: guests in such a boot stall for minutes. What fails twice fails.
+        In some boots of the box guests stall for minutes, for a reason that isn't found yet.
         """
         if self._run is None:
             raise AssertionError("nothing has failed without a run")
