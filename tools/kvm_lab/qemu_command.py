@@ -42,8 +42,8 @@ def qemu_command(program: str, hardware: BoxHardware, channels: dict[str, int]) 
         *("-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "EPYC,+svm"),
         *("-smp", str(hardware.cpus), "-m", str(hardware.memory_mib)),
         *("-kernel", str(hardware.kernel), "-initrd", str(hardware.initramfs)),
-        # QEMU's software CPUs share one TSC, but Linux takes an AMD CPU's for unsynchronized: its clock is the slow
-        # HPET then, and KVM corrects the guests' TSC all the time.
+        # QEMU's software CPUs share one TSC, but Linux takes an AMD CPU's for unsynchronized: its clock is
+        # the slow HPET then, and KVM corrects the guests' TSC all the time.
         *("-append", "console=ttyS0 panic=-1 mitigations=off nokaslr tsc=reliable"),
         *("-chardev", f"socket,id=log,fd={channels['log']}", "-serial", "chardev:log"),
         *("-device", "virtio-rng-pci", "-device", "virtio-serial-pci,max_ports=8"),
