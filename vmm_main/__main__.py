@@ -14,21 +14,22 @@ if "bulkhead_path" in sys._xoptions:  # set by launcher.c, since -S leaves site-
 
     folders = str(sys._xoptions["bulkhead_path"]).split(":")
     sys.path += folders
+    fd = -1
     try:
         fd = posix.open(f"{folders[0]}/vmm_main/__pycache__/start.{sys.implementation.cache_tag}.bundle", 0)
-        # No more than it has: what malloc gives once by the megabyte it keeps on the heap from then on.
-        made_in, *parts = loads(posix.read(fd, posix.fstat(fd).st_size))
-        posix.close(fd)
-        name, source, size_and_time, code = parts[0][0]
+        head = loads(posix.read(fd, loads(posix.read(fd, 5))))  # start_bundle.py describes it
+        source, size_and_time, code = head[0]
         current = posix.stat(source)[6:9:2] == size_and_time
     except (OSError, EOFError, TypeError, ValueError):
         current = False
     if current:
-        start_bundle = {"__name__": name}
-        exec(code, start_bundle)
-        start_bundle["run_bundle"](folders, made_in, *parts)
+        runner = type(sys)("vmm_main.start_bundle")
+        exec(code, runner.__dict__)
+        runner.run_bundle(fd, folders, head)
     else:
-        from vmm_main.start_bundle import import_and_bundle
+        if fd >= 0:
+            posix.close(fd)
+        from vmm_main.bundle_writer import import_and_bundle
 
         import_and_bundle(folders)
 

@@ -111,10 +111,17 @@ def test_another_folder_makes_its_own(copy: Copy, tmp_path: Path) -> None:
     assert copy.uses_bundle()
 
 
-@pytest.mark.parametrize("content", [b"", b"\0", b"cut"])
-def test_a_damaged_one_is_made_anew(copy: Copy, content: bytes) -> None:
+@pytest.mark.parametrize("left", [0, 1, 1000, -1])
+def test_a_damaged_one_is_made_anew(copy: Copy, left: int) -> None:
     (bundle,) = copy.bundles()
-    bundle.write_bytes(bundle.read_bytes()[:10000] if content == b"cut" else content)
+    bundle.write_bytes(bundle.read_bytes()[:left])
+    assert not copy.uses_bundle()
+    assert copy.uses_bundle()
+
+
+def test_what_is_none_is_replaced(copy: Copy) -> None:
+    (bundle,) = copy.bundles()
+    bundle.write_bytes(bytes(bundle.stat().st_size))
     assert not copy.uses_bundle()
     assert copy.uses_bundle()
 

@@ -1,0 +1,145 @@
+"""Imports a start's modules one by one, and makes the bundles for the next start (start_bundle.py)."""
+
+from __future__ import annotations
+
+import posix as os
+import sys
+from marshal import dumps
+
+from vmm_main.direct_finder import DirectFinder, install
+from vmm_main.start_bundle import (
+    FINDER,
+    LENGTH_BYTES,
+    PACKAGE,
+    START,
+    bundle_path,
+    has_devices,
+    run_devices,
+    size_and_time,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vmm_main.start_bundle import Entry, Part
+
+_RUNNER = f"{PACKAGE}.start_bundle"
+_PACKAGES = (PACKAGE, "ipc", "device_procs")
+# Here because there is no bundle: they aren't part of one.
+_OF_BUNDLES = (_RUNNER, f"{PACKAGE}.bundle_writer")
+# What nearly every start imports besides, once it has read its command line.
+_USUAL = (
+    f"{PACKAGE}.command_line.machine_options",
+    f"{PACKAGE}.command_line.channel_options",
+    f"{PACKAGE}.chardev.host_stream",
+)
+# What makes a machine: not before the processes of devices have been asked for.
+_MACHINE = (
+    f"{PACKAGE}.machine.machine",
+    f"{PACKAGE}.guest_boot.cpu_entry",
+)
+# What a VM with devices imports besides.
+_DEVICES = (
+    f"{PACKAGE}.command_line.device_options",
+    f"{PACKAGE}.command_line.device_plans",
+    f"{PACKAGE}.device_supervisor.device_start",
+)
+# Half of what malloc gives a mapping of its own, whose every page is new.
+_GROUP_BYTES = 64 << 10
+
+
+def import_and_bundle(folders: list[str]) -> None:
+    """Imports what a start needs, and makes the bundle of it for the next one if nobody forbids it.
+
+    folders: The one that holds this package, and that of other packages.
+    """
+    finder = install(*folders)
+    if finder is None:
+        return
+    for name in (START, *_USUAL):
+        __import__(name)
+    # Python's own finder has found the first ones, and those of bundles beside them.
+    start = ["__future__", PACKAGE, FINDER, *finder.completed]
+    found = len(finder.completed)
+    for name in _MACHINE:
+        __import__(name)
+    machine = finder.completed[found:]
+    _write_bundle(folders, "start", [*start, *machine], [start, machine])
+    if has_devices() and not run_devices(folders):
+        import_and_bundle_devices(folders)
+
+
+def import_and_bundle_devices(folders: list[str]) -> None:
+    """Imports what a VM with devices needs besides, and makes the bundle of it."""
+    finder = next((each for each in sys.meta_path if isinstance(each, DirectFinder)), None)
+    if finder is None:
+        return
+    before, there = len(finder.completed), list(sys.modules)
+    for name in _DEVICES:
+        __import__(name)
+    registry = sys.modules["device_procs.device_registry"]
+    for kind in registry.KINDS:
+        registry.module_of(kind)
+    names = [name for name in finder.completed[before:] if name not in _OF_BUNDLES]
+    _write_bundle(folders, "devices", [*there, *names], [names])
+
+
+def _write_bundle(folders: list[str], which: str, known: list[str], parts: list[list[str]]) -> None:
+    """Writes modules of these names, if all of ours that are there are known by now."""
+    if any(_is_ours(name) and name not in (*known, *_OF_BUNDLES) for name in sys.modules):
+        return  # Python has just made a .pyc; the next start will find it
+    if not os.access(f"{folders[0]}/{PACKAGE}/__pycache__", os.W_OK):
+        return
+    runner = f"{folders[0]}/{PACKAGE}/start_bundle.py"
+    stamp, (_, _, code) = size_and_time(runner), _entry(_RUNNER, runner)
+    described, groups = [], []
+    for names in parts:
+        part, written = _part([(name, str(sys.modules[name].__file__)) for name in names])
+        described.append(part)
+        groups += written
+    head = dumps(((runner, stamp, code), folders, described))
+    length = dumps(len(head))
+    assert len(length) == LENGTH_BYTES
+    _write(bundle_path(folders, which), b"".join((length, head, *groups)))
+
+
+def _part(modules: list[tuple[str, str]]) -> tuple[Part, list[bytes]]:
+    """Describes modules given as (name, source), and writes their groups."""
+    # Before they are read: a source that changes meanwhile makes its entry stale, not wrong.
+    sources = [(source, size_and_time(source)) for _, source in modules]
+    groups, group = [], []
+    for name, source in modules:
+        group.append(_entry(name, source))
+        if len(dumps(group)) > _GROUP_BYTES:
+            groups.append(dumps(group))
+            group = []
+    groups.append(dumps(group))
+    return (sources, [len(each) for each in groups]), groups
+
+
+def _entry(name: str, source: str) -> Entry:
+    from vmm_main.lean_code import lean_code
+
+    return name, source, lean_code(source)
+
+
+def _is_ours(name: str) -> bool:
+    source = getattr(sys.modules[name], "__file__", None) or ""
+    return name.partition(".")[0] in _PACKAGES and source.endswith(".py")
+
+
+def _write(path: str, content: bytes) -> None:
+    """Puts a whole file in the old one's place. Where that fails, the next start is slower; this goes on."""
+    unfinished = f"{path}.{os.getpid()}"
+    try:
+        fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except OSError:
+        return
+    try:
+        if os.write(fd, content) == len(content):
+            os.replace(unfinished, path)
+            return
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+    os.unlink(unfinished)
