@@ -20,22 +20,27 @@ from vmm_main.start_bundle import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from vmm_main.start_bundle import Entry, Part
+    from types import CodeType
+
+    from vmm_main.start_bundle import Part
 
 _RUNNER = f"{PACKAGE}.start_bundle"
 _PACKAGES = (PACKAGE, "ipc", "device_procs")
-# Here because there is no bundle: they aren't part of one.
-_OF_BUNDLES = (_RUNNER, f"{PACKAGE}.bundle_writer")
+# Here because there is no bundle: they aren't part of one, but it is their work.
+_OF_BUNDLES = (_RUNNER, f"{PACKAGE}.bundle_writer", f"{PACKAGE}.lean_code")
 # What nearly every start imports besides, once it has read its command line.
 _USUAL = (
     f"{PACKAGE}.command_line.machine_options",
     f"{PACKAGE}.command_line.channel_options",
-    f"{PACKAGE}.chardev.host_stream",
+    f"{PACKAGE}.chardev.stdio",
 )
-# What makes a machine: not before the processes of devices have been asked for.
+# What makes a machine, with the format of the kernels that light VMs are given: not before the processes of
+# devices have been asked for.
 _MACHINE = (
     f"{PACKAGE}.machine.machine",
     f"{PACKAGE}.guest_boot.cpu_entry",
+    f"{PACKAGE}.guest_boot.elf",
+    f"{PACKAGE}.guest_boot.pvh",
 )
 # What a VM with devices imports besides.
 _DEVICES = (
@@ -89,13 +94,15 @@ def _write_bundle(folders: list[str], which: str, known: list[str], parts: list[
         return  # Python has just made a .pyc; the next start will find it
     if not os.access(f"{folders[0]}/{PACKAGE}/__pycache__", os.W_OK):
         return
-    runner = f"{folders[0]}/{PACKAGE}/start_bundle.py"
-    stamp, (_, _, code) = size_and_time(runner), _entry(_RUNNER, runner)
+    makers = [f"{folders[0]}/{name.replace('.', '/')}.py" for name in _OF_BUNDLES]
+    stamps = [(maker, size_and_time(maker)) for maker in makers]
+    runner, stamp, code = *stamps[0], _lean_code(makers[0])
     described, groups = [], []
     for names in parts:
         part, written = _part([(name, str(sys.modules[name].__file__)) for name in names])
         described.append(part)
         groups += written
+    described[0][0].extend(stamps[1:])
     head = dumps(((runner, stamp, code), folders, described))
     length = dumps(len(head))
     assert len(length) == LENGTH_BYTES
@@ -108,7 +115,7 @@ def _part(modules: list[tuple[str, str]]) -> tuple[Part, list[bytes]]:
     sources = [(source, size_and_time(source)) for _, source in modules]
     groups, group = [], []
     for name, source in modules:
-        group.append(_entry(name, source))
+        group.append((name, source, _lean_code(source)))
         if len(dumps(group)) > _GROUP_BYTES:
             groups.append(dumps(group))
             group = []
@@ -116,10 +123,10 @@ def _part(modules: list[tuple[str, str]]) -> tuple[Part, list[bytes]]:
     return (sources, [len(each) for each in groups]), groups
 
 
-def _entry(name: str, source: str) -> Entry:
-    from vmm_main.lean_code import lean_code
+def _lean_code(source: str) -> CodeType:
+    from vmm_main.lean_code import lean_code  # brings ast: not for starts that can't write a bundle
 
-    return name, source, lean_code(source)
+    return lean_code(source)
 
 
 def _is_ours(name: str) -> bool:

@@ -49,7 +49,7 @@ _OURS = {
     "vmm_main.errors": "",
     "vmm_main.event_loop": "",
     "vmm_main.fd_sets": "",
-    "vmm_main.guest_boot": "boot_file boot_memory boot_request cpu_entry loader reset_entry",
+    "vmm_main.guest_boot": "boot_file boot_memory boot_request cpu_entry elf loader pvh reset_entry",
     "vmm_main.guest_boot.acpi": "aml dsdt tables",
     "vmm_main.guest_memory": "",
     "vmm_main.kvm": "_kvm _kvm.lib cpu_state cpuid early_setup system vcpu vm",
@@ -62,9 +62,9 @@ _OURS = {
     "vmm_main.vm_config": "",
 }
 
-# Each kernel format is imported only when it is there.
-_OF_FORMAT = {
-    "pvh": {"vmm_main.guest_boot.elf", "vmm_main.guest_boot.pvh"},
+# The ELF kernel's is there for every start; the other formats are imported only when they are there.
+_OF_FORMAT: dict[str, set[str]] = {
+    "pvh": set(),
     "bzimage": {"vmm_main.guest_boot.boot_params", "vmm_main.guest_boot.bzimage"},
     "flat": {"vmm_main.guest_boot.boot_params", "vmm_main.guest_boot.flat_image"},
 }

@@ -98,6 +98,15 @@ def test_a_changed_source_counts_at_once(copy: Copy, module: str) -> None:
     assert "vmm_main.start" not in imported
 
 
+@pytest.mark.parametrize("maker", ["bundle_writer", "lean_code"])
+def test_a_changed_maker_makes_it_anew(copy: Copy, maker: str) -> None:
+    source = copy.folder / "vmm_main" / f"{maker}.py"
+    source.write_text(source.read_text() + "\n")
+    assert not copy.uses_bundle()  # Python's .pyc of it first
+    copy.start()
+    assert copy.uses_bundle()
+
+
 def test_a_source_that_is_gone_counts_at_once(copy: Copy) -> None:
     (copy.folder / "vmm_main" / "log.py").unlink()
     with pytest.raises(AssertionError, match="cannot import name 'log'"):
