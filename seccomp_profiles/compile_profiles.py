@@ -21,6 +21,7 @@ FILTER_HEADER = FOLDER / "filters_cdef.h"
 # struct sock_filter: code, jt, jf, k.
 _INSTRUCTION = struct.Struct("=HBBI")
 _MORE_THAN_ANY_CALL = 1024
+_BINARY_TREE = 2  # seccomp_attr_set(3): SCMP_FLTATR_CTL_OPTIMIZE
 
 
 def compile_profiles() -> None:
@@ -48,6 +49,8 @@ def compile_profile(profile: Profile) -> list[tuple[int, int, int, int]]:
     made = pyseccomp.SyscallFilter(pyseccomp.TRAP)
     # Calls of another architecture's numbering are reported like any other.
     made.set_attr(pyseccomp.Attr.ACT_BADARCH, pyseccomp.TRAP)
+    # A binary search: the kernel tries every number when a filter is installed, in half the time then.
+    made.set_attr(pyseccomp.Attr.CTL_OPTIMIZE, _BINARY_TREE)
     for rule in profile.rules:
         action = pyseccomp.ERRNO(rule.error_number) if rule.error_number else pyseccomp.ALLOW
         arguments = [
