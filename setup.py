@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from distutils.command.build_scripts import build_scripts  # setuptools' own copy (it shadows distutils)
 from pathlib import Path
 
@@ -22,6 +23,12 @@ LAUNCHER_SOURCES = [
     "vmm_main/device_supervisor/early_spawner.c",
     "vmm_main/device_supervisor/spawner_start.c",
     "device_procs/zygote/spawner.c",
+]
+MUSL_GCC = "musl-gcc"
+# musl's compiler doesn't look where <linux/...> is.
+KERNEL_HEADERS = [
+    *("-idirafter", "/usr/include"),
+    *("-idirafter", f"/usr/include/{sysconfig.get_config_var('MULTIARCH') or ''}"),
 ]
 LAUNCHER_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 
@@ -94,10 +101,15 @@ class BuildLauncher(build_scripts):
         ]
         sources = [str(HERE / source) for source in LAUNCHER_SOURCES]
         command += [f"-I{HERE}", "-o", str(program), *sources]
-        # With no libraries to load it is up 0.15 ms sooner, and smaller as the spawner. Some distributions
-        # have the static C library in a package of its own: where it isn't there, do without.
-        if subprocess.run([*command, "-static-pie"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
-            subprocess.run(command, check=True)
+        # With musl it is up 0.3 ms sooner than with the shared C library, and small as the spawner. Where it
+        # isn't there, the static C library; where that has a package of its own, do without.
+        attempts = [[*command, "-static-pie"], command]
+        if shutil.which(MUSL_GCC) is not None:
+            attempts.insert(0, [MUSL_GCC, *command[1:], "-static", *KERNEL_HEADERS])
+        for attempt in attempts[:-1]:
+            if subprocess.run(attempt, stderr=subprocess.DEVNULL, check=False).returncode == 0:
+                return
+        subprocess.run(attempts[-1], check=True)
 
     def get_source_files(self) -> list[str]:
         """What a source distribution needs of C and profiles, the extensions' included."""

@@ -137,6 +137,9 @@ int main(int argc, char **argv)
     arguments[n++] = program;
     for (int i = 1; i < argc; i++)
         arguments[n++] = argv[i];
+    /* Python speaks UTF-8 then whatever the caller's locale is, and loads none: 0.1 ms. */
+    if (setenv("LC_ALL", "C", 1) < 0)
+        return fail("can't start", strerror(errno));
     execv(python, arguments);
     int error = errno;
     free(arguments);

@@ -30,7 +30,7 @@ static int let_go_of_everything(void)
     for (int fd = 0; fd < SPAWNER_SOCKET; fd++)
         if (dup2(null, fd) < 0)
             return -errno;
-    if (close_range(SPAWNER_SOCKET + 1, ~0U, 0) < 0)
+    if (syscall(SYS_close_range, SPAWNER_SOCKET + 1, ~0U, 0) < 0)
         return -errno;
     return fcntl(SPAWNER_SOCKET, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
 }

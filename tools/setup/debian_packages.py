@@ -19,6 +19,7 @@ FOR_BUILDING = {
     "libc6-dev": "its headers",
     "libseccomp2": "compiles the system call filters",
     "linux-libc-dev": "<linux/kvm.h>",
+    "musl-tools": "the `bulkhead` command, without libraries",
     "python3": "Python 3.11",
     "python3-dev": "Python.h, for the C extension",
     "python3-venv": "the virtual environment in the checkout",

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ static pid_t exec_with_socket(const char *program, char *const arguments[], char
         return pid;
     /* In the child, on the parent's memory: system calls only. */
     int result = socket_fd == SPAWNER_SOCKET ? fcntl(socket_fd, F_SETFD, 0) : dup2(socket_fd, SPAWNER_SOCKET);
-    if (result >= 0 && close_range(SPAWNER_SOCKET + 1, ~0U, 0) >= 0)
+    if (result >= 0 && syscall(SYS_close_range, SPAWNER_SOCKET + 1, ~0U, 0) >= 0)
         execve(program, arguments, environment);
     *error = errno;
     _exit(1);
