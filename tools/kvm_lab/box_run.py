@@ -14,7 +14,7 @@ import termios
 import time
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class BoxProgram:
     qemu: str = PROGRAM
     boot_silence_s: float = BOOT_SILENCE_S
     boot_limit_s: float = BOOT_LIMIT_S
+    terminate_grace_s: int = TERMINATE_GRACE_S
     ending_limit_s: float = ENDING_LIMIT_S
     scratch_bytes: int = SCRATCH_BYTES
 
@@ -160,8 +161,8 @@ class _Attempt:
             outputs = [Pump(self._ours["terminal"].fileno(), 1)]
             stdin = Pump(0, self._ours["terminal"].fileno())
         # box_command.sh waits for a greeting on each of its inputs.
-        self._ours["control"].sendall(b"greeting\n")
-        self._ours["stdin"].sendall(b"greeting\n")
+        self._tell("control", b"greeting\n")
+        self._tell("stdin", b"greeting\n")
         process = os.pidfd_open(qemu.pid)
         booted_at = time.monotonic()
         started_at: float | None = None
@@ -189,7 +190,7 @@ class _Attempt:
     def _deadline(self, booted_at: float, started_at: float | None) -> float:
         """When the present stage must be over (time.monotonic())."""
         if self._ending_since is not None:
-            return self._ending_since + TERMINATE_GRACE_S + self._program.ending_limit_s
+            return self._ending_since + self._program.terminate_grace_s + self._program.ending_limit_s
         if started_at is not None:
             return started_at + self._request.timeout_s
         return min(self._log.heard_at + self._program.boot_silence_s, booted_at + self._program.boot_limit_s)
@@ -211,14 +212,19 @@ class _Attempt:
         if self._ending_since is None:
             self._ending_since = time.monotonic()
             self._status_if_ended = status
-            self._ours["control"].send(b"terminate %d\n" % TERMINATE_GRACE_S)
+            self._tell("control", b"terminate %d\n" % self._program.terminate_grace_s)
+
+    def _tell(self, channel: str, line: bytes) -> None:
+        """Sends a line; a QEMU that has just ended doesn't get it, which its end tells better."""
+        with suppress(BrokenPipeError):
+            self._ours[channel].sendall(line)
 
     def _take_signals(self, numbers: bytes, started: bool) -> None:
         for number in numbers:
             if number == signal.SIGWINCH:
                 if started and "terminal" in self._ours:
                     size = terminal_size(0)
-                    self._ours["control"].send(b"window %d %d\n" % (size.rows, size.columns))
+                    self._tell("control", b"window %d %d\n" % (size.rows, size.columns))
             elif started and self._ending_since is None:
                 self._terminate(128 + number)
             else:  # before the command runs, or asked twice: at once

@@ -12,9 +12,11 @@ from tools.kvm_lab.request import BoxRequest
 program = BoxProgram(
     kernel=Path("kernel"),
     initramfs=Path("initramfs"),
-    qemu=str(Path(__file__).with_name("fake_qemu.py")),
-    boot_silence_s=3 if "hang" in os.environ["BOX_FAKE"] else 60,
-    ending_limit_s=1,
+    qemu=str(Path(__file__).with_name("fake_qemu")),
+    # The fake box has said its first word after a few milliseconds.
+    boot_silence_s=0.5 if "hang" in os.environ["BOX_FAKE"] else 60,
+    terminate_grace_s=0 if "deaf" in os.environ["BOX_FAKE"] else 60,
+    ending_limit_s=0.5,
     scratch_bytes=4 * 1024**2,
 )
 request = BoxRequest(
