@@ -75,7 +75,7 @@ def test_the_guests_clock_stands_while_the_guest_does(start: StartBareMetal, cpu
         assert client.execute("stop")["event"] == "STOP"
         assert client.receive() == {"return": {}}
         stood_since = time.monotonic_ns()
-        while time.monotonic_ns() < stood_since + 1_500_000_000:
+        while time.monotonic_ns() < stood_since + 300_000_000:
             assert client.execute("query-status")["return"]["status"] == "paused"
         stood_ns = time.monotonic_ns() - stood_since
         assert client.execute("cont")["event"] == "RESUME"
