@@ -12,9 +12,10 @@ _SHOWN_CHARACTERS = 200  # a line, not a page
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Returns " (did you mean 'x'?)", or "" if nothing known is like name."""
-    found = difflib.get_close_matches(name[:_SHOWN_CHARACTERS], list(known), n=1, cutoff=0.6)
-    return f" (did you mean {found[0]!r}?)" if found else ""
+    """Returns " (did you mean 'x'?)", or "" if nothing known is like name, dashes aside."""
+    bare = {each.lstrip("-"): each for each in known}
+    found = difflib.get_close_matches(name[:_SHOWN_CHARACTERS].lstrip("-"), bare, n=1, cutoff=0.6)
+    return f" (did you mean {bare[found[0]]!r}?)" if found else ""
 
 
 def shorten(text: str) -> str:
