@@ -20,6 +20,7 @@ def check_combinations(config: VmConfig) -> None:
     if config.pidfile_path is not None and not config.daemonize:
         raise ConfigurationError(f"-pidfile {config.pidfile_path}: allowed only together with -daemonize")
     _check_chardevs(config)
+    _check_paths(config)
     if config.devices:
         from vmm_main.command_line.device_plans import plan_devices
 
@@ -53,3 +54,24 @@ def _check_chardevs(config: VmConfig) -> None:
             f"-daemonize: {on_stdio[0]} wants standard input and output, which a daemon hasn't; allowed are "
             "pty, socket and file"
         )
+
+
+def _check_paths(config: VmConfig) -> None:
+    """Of the files and sockets that this VM makes, no two may be one."""
+    makes = [] if config.log_path is None else [(f"-D {config.log_path}", config.log_path)]
+    if config.pidfile_path is not None:
+        makes.append((f"-pidfile {config.pidfile_path}", config.pidfile_path))
+    for chardev in config.chardevs:
+        if chardev.path is not None and (chardev.server or chardev.backend == "file"):
+            makes.append((chardev.asked_as, chardev.path))
+    if len(makes) < 2:
+        return  # without the module os, which a start can do without
+    from os.path import abspath
+
+    makers: dict[str, str] = {}
+    for option, path in makes:
+        if path.startswith("/dev/"):
+            continue  # nothing is made there: a device, or a descriptor of -add-fd
+        other = makers.setdefault(abspath(path), option)
+        if other is not option:
+            raise ConfigurationError(f"{option}: {other} has the same path; allowed is a path for each")

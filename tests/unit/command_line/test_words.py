@@ -38,6 +38,11 @@ def test_append_ends_before_a_misspelt_option() -> None:
         parse([*MINIMUM, "-append", "rw", "-qpm", "unix:/s,server"])
 
 
+def test_what_is_like_no_option_gets_no_suggestion() -> None:
+    with pytest.raises(ConfigurationError, match=r"^-bogus: no such option; allowed are those"):
+        parse([*MINIMUM, "-bogus"])
+
+
 @pytest.mark.parametrize("following", [[], ["-S"], ["--S"], ["-m", "1G"]])
 def test_d_needs_no_value(following: list[str]) -> None:
     config = parse([*MINIMUM, "-D", *following])
@@ -64,3 +69,36 @@ def test_a_file_may_have_an_odd_name() -> None:
 def test_two_dashes_are_understood() -> None:
     config = parse(["--kernel", "k", "--m", "1G", "--S"])
     assert (config.kernel_path, config.memory_bytes, config.start_paused) == ("k", 1 << 30, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["-qmp", "unix:aa,server", "-qmp", "unix:aa,server"],
+            "-qmp unix:aa: -qmp unix:aa has the same path; allowed is a path for each",
+        ),
+        (
+            ["-D", "log", "-serial", "file,path=./log"],
+            "-serial file,path=./log: -D log has the same path; allowed is a path for each",
+        ),
+        (
+            ["-daemonize", "-pidfile", "x", "-D", "x"],
+            "-pidfile x: -D x has the same path; allowed is a path for each",
+        ),
+        (
+            ["-chardev", "socket,id=c,path=/s,server", "-qmp", "unix:/s,server,nowait"],
+            "-qmp unix:/s: -chardev socket,id=c,path=/s has the same path; allowed is a path for each",
+        ),
+    ],
+)
+def test_what_the_vm_makes_has_a_path_each(arguments: list[str], message: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        parse([*MINIMUM, *arguments])
+    assert str(refused.value) == message
+
+
+def test_devices_and_what_isnt_made_may_be_named_twice() -> None:
+    both = ["-chardev", "file,id=a,path=/dev/fdset/1", "-chardev", "file,id=b,path=/dev/fdset/1"]
+    parse([*MINIMUM, "-D", "/dev/null", *both])
+    parse([*MINIMUM, "-D", "log", "-chardev", "socket,id=c,path=log"])
