@@ -106,6 +106,14 @@ class Logger:
             self._once.add(message)
             self._write(WARNING, message)
 
+    def tell_user(self, message: str) -> None:
+        """What whoever started Bulkhead should know at once: a line on standard error, and in the log."""
+        self._write(INFO, message)
+        try:
+            os.write(_STDERR, f"bulkhead: {message}\n".encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            self._write(WARNING, f"standard error can't be told: {error.strerror}: {message}")
+
     def error(self, message: str) -> None:
         """Something failed."""
         self._write(ERROR, message)

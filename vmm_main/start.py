@@ -7,7 +7,8 @@ test holds the list of modules. Even os isn't among them: here `os` is posix, it
 A VM with devices asks for their processes before it imports what makes a machine: both take milliseconds,
 and there is more than one CPU.
 
-Exit statuses: 0 the VM ended as asked (power-off, quit, SIGTERM, SIGINT, SIGHUP); 1 it couldn't be started or
+Exit statuses: 0 the VM ended as asked (power-off, quit, SIGTERM, SIGINT, SIGHUP, also while it waits for a
+client); 1 it couldn't be started or
 couldn't go on, with one line on standard error, or stopped on an error inside Bulkhead, with its stack.
 """
 
@@ -27,6 +28,7 @@ from vmm_main.fd_sets import FdSets
 from vmm_main.kvm.early_setup import begin_early_setup, begin_unless_later
 from vmm_main.process_life import (
     Daemon,
+    EndedBySignalError,
     EndSignals,
     PidFile,
     open_standard_descriptors,
@@ -76,6 +78,11 @@ def main(arguments: list[str]) -> int:
         if config.daemonize:
             daemon = Daemon.fork()
         return _run(config, daemon)
+    except EndedBySignalError as error:
+        if daemon is None:
+            return 0
+        daemon.report_failure(str(error))
+        return 1
     except BulkheadError as error:
         if log.log_fd() != _STDERR:
             _log.error(str(error))

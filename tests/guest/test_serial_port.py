@@ -77,12 +77,12 @@ def _sum_of(data: bytes, nonce: int) -> int:
     return nonce
 
 
-def _paste(vm: BareMetalVm) -> None:
+def _paste(vm: BareMetalVm, errors: str = "") -> None:
     data = random.randbytes(_MEGABYTE)
     report = vm.report
     assert int(report.wait_for("waiting"), 16) == len(data)
     vm.serial.write(data)
-    vm.expect_power_off()
+    vm.expect_power_off(errors)
     assert report.number("received") == len(data)
     assert report.number("sum") == _sum_of(data, vm.nonce)
     assert report.number("line-errors") == 0
@@ -96,7 +96,8 @@ def test_a_pasted_megabyte_arrives_whole(start: StartBareMetal) -> None:
 def test_a_megabyte_through_a_socket_arrives_whole(start: StartBareMetal, tmp_path: Path) -> None:
     path = str(tmp_path / "console")
     chardev = ("-chardev", f"socket,id=console,path={path},server")
+    waits = f"bulkhead: -chardev socket,id=console,path={path}: waiting for a client, as nowait isn't given\n"
     vm = start("input", *chardev, serial="chardev:console", append=f"length={_MEGABYTE}")
     with vm.wait_for_listener(path) as client:
         vm.use_serial(SerialStream(client.fileno(), client.fileno()))
-        _paste(vm)
+        _paste(vm, waits)

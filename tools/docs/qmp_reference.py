@@ -34,8 +34,8 @@ $ qmp-shell /run/vm.sock
 ## The session
 
 - `-qmp unix:PATH,server,nowait` may be given several times, and each socket takes several clients at once
-  ({clients}; others wait for a place). `-chardev` with `-mon chardev=ID,mode=control` puts a monitor on any
-  chardev; on a socket it is the same as `-qmp`, elsewhere there is one session at a time.
+  ({clients}; more get an error and are hung up on). `-chardev` with `-mon chardev=ID,mode=control` puts a
+  monitor on any chardev; on a socket it is the same as `-qmp`, elsewhere there is one session at a time.
 - The server begins with a greeting. The client answers with `qmp_capabilities`, and may then send commands
   and will be sent events. A client that hasn't negotiated gets no event.
 - A command is a JSON object, `{{"execute": NAME, "arguments": {{...}}, "id": ANY}}`; `arguments` and

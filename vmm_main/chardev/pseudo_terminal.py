@@ -21,7 +21,6 @@ _log = Logger("chardev")
 
 # The kernel doesn't tell when somebody opens the other end, so it is looked at this often while nobody has.
 _LOOK_EVERY_S = 0.2
-_STDERR = 2
 
 
 class PtyChardev(ChardevBackend):
@@ -51,12 +50,7 @@ class PtyChardev(ChardevBackend):
 
     def announce(self) -> None:
         """Says where the pty is, as QEMU does."""
-        message = f"char device redirected to {self.path} (label {self.config.chardev_id})"
-        _log.info(message)
-        try:
-            os.write(_STDERR, f"bulkhead: {message}\n".encode("utf-8", "backslashreplace"))
-        except OSError as error:
-            _log.warning(f"standard error can't be told of {self.path}: {error.strerror}")
+        _log.tell_user(f"char device redirected to {self.path} (label {self.config.chardev_id})")
 
     def attach(self, front_end: FrontEnd) -> None:
         """Connects the front end and begins to look for somebody at the other end."""

@@ -123,6 +123,8 @@ class StdioChardev(ChardevBackend):
                     kept.append(byte)
                 elif byte == ord("x"):
                     if self.on_quit is not None:
+                        assert self._output is not None
+                        self._output.write(b"\r\n")  # the shell's prompt belongs on a line of its own
                         self.on_quit()
                 elif byte == ord("b"):
                     assert self.front_end is not None

@@ -52,7 +52,7 @@ class SocketChardev(ChardevBackend):
             self._listener = listen_at_path(config.asked_as, config.path)
         self._listener.watch(self._loop, self._take_client)
         if not config.nowait:
-            _log.info(f"{self.describe()}: waiting for a client")
+            _log.tell_user(f"{self.config.asked_as}: waiting for a client, as nowait isn't given")
             try:
                 while self._client is None:
                     self._loop.run_once()
@@ -98,12 +98,15 @@ class SocketChardev(ChardevBackend):
         """Whether a client is there."""
         return self._client is not None and not self._has_left
 
+    @property
+    def _where(self) -> str:
+        """What the log calls it: the same, whether somebody is there or not."""
+        where = f"unix:{self.config.path}" if self.config.path is not None else f"fd:{self.config.fd}"
+        return where + (",server=on" if self.config.server else "")
+
     def describe(self) -> str:
         """As QEMU's query-chardev has it."""
-        where = f"unix:{self.config.path}" if self.config.path is not None else f"fd:{self.config.fd}"
-        return (
-            ("" if self.connected else "disconnected:") + where + (",server=on" if self.config.server else "")
-        )
+        return ("" if self.connected else "disconnected:") + self._where
 
     def flush_at_exit(self, data: bytes, deadline_s: float) -> int:
         """Gives data to the client, if there is one."""
@@ -120,10 +123,10 @@ class SocketChardev(ChardevBackend):
             # A client that leaves and the next that comes may be seen at the same moment.
             self._input.drain()
             if self._client is not None:
-                _log.warning(f"{self.describe()}: the last client's unread input is dropped")
+                _log.warning(f"{self._where}: the last client's unread input is dropped")
                 self._client_left()
         if self._client is not None:
-            _log.warning(f"{self.describe()}: a second client was refused: a chardev takes one at a time")
+            _log.warning(f"{self._where}: a second client was refused: a chardev takes one at a time")
             client.close()
             return
         self._client = client
@@ -140,7 +143,7 @@ class SocketChardev(ChardevBackend):
                 self._loop, fd, on_room=front_end.output_possible, on_drop=self.count_dropped
             )
         except OSError as error:  # the process is short of descriptors
-            _log.warning(f"{self.describe()}: a client was refused: {error.strerror}")
+            _log.warning(f"{self._where}: a client was refused: {error.strerror}")
             self._hang_up()
             return
         self._input = InputStream(
@@ -151,7 +154,7 @@ class SocketChardev(ChardevBackend):
             on_end=self._client_left,
             on_hang_up=self._client_hung_up,
         )
-        _log.info(f"{self.describe()}: connected")
+        _log.info(f"{self._where}: connected")
         front_end.client_connected()
         self.input_wanted()
         front_end.output_possible()
@@ -167,7 +170,7 @@ class SocketChardev(ChardevBackend):
 
     def _client_left(self) -> None:
         self._hang_up()
-        _log.info(f"{self.describe()}: the client has left")
+        _log.info(f"{self._where}: the client has left")
         if self.front_end is not None:
             self.front_end.client_disconnected()
             self.front_end.output_possible()  # what waited for that client is discarded now

@@ -47,7 +47,8 @@ TABLE = OptionTable(
     Option(
         "-D",
         "Writes the log, from level INFO on, to this file (it is appended to), or without a name to standard "
-        "error. Without -D, warnings and errors go to standard error.",
+        "error. Without -D, warnings and errors go to standard error. The file stays when the VM has ended, "
+        "also after a start that failed, whose error is in it too.",
         _log_file,
         value=Path(),
         optional_value=True,

@@ -19,9 +19,10 @@ Runs a virtual machine on KVM. Options take one dash and come in any order; list
 between, ",," for a comma in a value, or a JSON object.
 """
 _TAIL = """\
-Exit status: 0 the VM ended as asked (power-off, QMP's quit, SIGTERM, SIGINT, SIGHUP); 1 it could not be
-started or could not go on, with one line on standard error; 159 a filter refused it a system call, which is a
-fault in Bulkhead. SIGQUIT writes all threads' stacks to the log.
+Exit status: 0 the VM ended as asked (power-off, QMP's quit, SIGTERM, SIGINT, SIGHUP, also while it still
+waits for a client); 1 it could not be started or could not go on, with one line on standard error; 159 a
+filter refused it a system call, which is a fault in Bulkhead; as every program's, 128 + N where signal N
+killed it, such as 137 for SIGKILL. SIGQUIT writes all threads' stacks to the log.
 
 Example:
     bulkhead -kernel vmlinuz -initrd initrd -append console=ttyS0 reboot=k panic=1 -m 1G -smp 2 \\

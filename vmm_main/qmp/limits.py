@@ -15,7 +15,7 @@ class QmpLimits:
         burst: cost units that may be spent at once. A command costs one, so does every unit_bytes of input.
         per_second: cost units that come back in a second.
         unit_bytes: bytes of input that cost one unit.
-        clients: sessions per socket at a time; more wait in the backlog.
+        clients: sessions per socket at a time; more are told so and hung up on.
         descriptors: descriptors received by SCM_RIGHTS that no command has taken yet.
     """
 

@@ -72,6 +72,11 @@ class QmpMonitors:
 
     def when_clients_are_there(self, callback: Callable[[], None]) -> None:
         """Calls callback once every socket without nowait has had a client (now, if all have)."""
+        for listener in self.listeners:
+            if listener.awaits_client:
+                _log.tell_user(
+                    f"{listener.config.asked_as}: the guest waits for a client, as nowait isn't given"
+                )
         self._on_clients = callback
         self.client_came()
 
@@ -139,7 +144,6 @@ class QmpListener:
     def client_left(self, client: SocketTransport) -> None:
         """Forgets a client; another may take its place."""
         self._clients.remove(client)
-        self._unix.resume()
 
     def close(self, deadline_s: float) -> None:
         """Ends all sessions and removes the socket."""
@@ -152,11 +156,15 @@ class QmpListener:
         from vmm_main.qmp.socket_transport import SocketTransport
 
         server = self._monitors.server()
+        if len(self._clients) >= server.limits.clients:
+            server.refuse(client)
+            return
         transport = SocketTransport(self, self._monitors.loop, client)
         self._clients.append(transport)
-        if len(self._clients) >= server.limits.clients:
-            _log.warning(f"{self.describe()}: {len(self._clients)} clients; others wait until one leaves")
-            self._unix.pause()
+        if len(self._clients) == server.limits.clients:
+            _log.warning(
+                f"{self.describe()}: {len(self._clients)} clients; others are refused until one leaves"
+            )
         transport.start(QmpSession(server, transport, self.describe()))
         self.awaits_client = False
         self._monitors.client_came()

@@ -5,12 +5,14 @@ Made when the first client comes; nothing on the start-up path imports it (liste
 
 from __future__ import annotations
 
+import _socket
 import time
 
 from vmm_main.log import Logger
 from vmm_main.qmp.commands import TABLES
 from vmm_main.qmp.limits import QmpLimits
 from vmm_main.qmp.named_descriptors import NamedDescriptors
+from vmm_main.qmp.qmp_error import GENERIC_ERROR
 from vmm_main.qmp.schema import Vocabulary
 from vmm_main.qmp.wire_format import encode_line
 from vmm_main.version import VERSION
@@ -60,6 +62,15 @@ class QmpServer:
         No capability is offered: "oob" lets a command overtake one that takes long, and here none does.
         """
         return {"QMP": {"version": self.version(), "capabilities": []}}
+
+    def refuse(self, client: _socket.socket) -> None:
+        """Tells a client for whom there is no place, and hangs up."""
+        desc = f"{self.limits.clients} clients are on this socket, which is the limit; one must leave first"
+        try:
+            client.send(encode_line({"error": {"class": GENERIC_ERROR, "desc": desc}}), _socket.MSG_NOSIGNAL)
+        except OSError as error:
+            _log.info(f"a client that was refused didn't hear of it: {error.strerror}")
+        client.close()
 
     def emit(self, name: str, data: dict[str, Any]) -> None:
         """Sends an event to every client that has negotiated."""

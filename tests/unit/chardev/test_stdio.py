@@ -89,6 +89,7 @@ def test_terminal_is_raw_and_escapes_work(terminal: Terminal) -> None:
     terminal.type(b"before\x01bafter")
     assert read_until(terminal.master, b"after';") == b"b'before';BREAK;b'after';"
     terminal.type(b"\x01x")
+    assert read_until(terminal.master, b"\n").strip() == b"", "the shell's prompt comes on a line of its own"
     status, errors = terminal.end()
     assert (status, errors) == (0, b"pending=0 dropped=0\n")
     assert termios.tcgetattr(terminal.slave) == terminal.before
