@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -62,7 +63,11 @@ def cached(name: str, parts: Iterable[str | bytes | Path], make: Callable[[Path]
         ) from error
     thing = base / f"{name}-{key_of(parts)}"
     with (base / f".{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stderr.write(f"waiting for another process that makes or looks up {name} in {base}\n")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         if not thing.is_dir():
             unfinished = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=base))
             try:

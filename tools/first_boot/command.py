@@ -31,7 +31,8 @@ guest about itself and powers it off. Where /dev/kvm can't run Linux, it all hap
 
 EPILOG = """Exit status: 0 if everything happened; 1 setup failed, 10 the VMM doesn't start, 11 no shell in
 the guest, 12 to 16 no or a wrong answer about kernel, CPUs, memory, clock source, nonce; 17 no power-off,
-18 the VMM failed; 19 no random numbers, 20 no process table; 124 out of time, 125 the box failed."""
+18 the VMM failed; 19 no random numbers, 20 no process table; 124 out of time, 125 the box failed; 128 + N
+signal N ended the VMM."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="PROGRAM",
         help="boot with this",
     )
+    # What the quickstart outside tells the one in the box, so that its clock goes on.
+    made.add_argument("--began-at", type=float, default=time.time(), help=argparse.SUPPRESS)
     made.add_argument(
         "--boot-only", metavar="DIR", help="no setup, no box: boot the guest whose files are in DIR"
     )
@@ -57,12 +60,14 @@ def parser() -> argparse.ArgumentParser:
 class Progress:
     """Says what happens, with the seconds since the start."""
 
-    def __init__(self) -> None:
-        self._started_at = time.monotonic()
+    def __init__(self, began_at: float) -> None:
+        """Counts from began_at (time.time()), by whose clock the box's is set when it boots."""
+        self._before_s = max(0.0, time.time() - began_at)
+        self._made_at = time.monotonic()
 
     def __call__(self, message: str) -> None:
         """Says one thing."""
-        print(f"[{time.monotonic() - self._started_at:5.1f} s] {message}", flush=True)
+        print(f"[{self._before_s + time.monotonic() - self._made_at:5.1f} s] {message}", flush=True)
 
 
 def vmm_command(vmm: str, image: GuestImage, cpus: int, memory_mib: int) -> list[str]:
@@ -99,6 +104,7 @@ def boot_in_box(options: argparse.Namespace, image: GuestImage) -> int:
         options.vmm,
     ]
     inner += ["--cpus", str(options.cpus), "--memory", str(options.memory)]
+    inner += ["--began-at", f"{options.began_at:.1f}"]
     lab = str(CHECKOUT / "tools" / "kvm_lab" / "run")
     # A person may stay at the shell as long as they like; a script may not.
     timeout_s = 7 * 24 * 3600 if os.isatty(0) else 1200
@@ -109,7 +115,7 @@ def boot_in_box(options: argparse.Namespace, image: GuestImage) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Runs quickstart; returns the exit status."""
     options = parser().parse_args(arguments)
-    say = Progress()
+    say = Progress(options.began_at)
     if options.boot_only is not None:
         return boot(options, GuestImage(Path(options.boot_only)), say)
     packages = [*debian_packages.FOR_BUILDING, *debian_packages.FOR_THE_GUEST]

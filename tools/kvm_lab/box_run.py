@@ -13,7 +13,7 @@ import tempfile
 import termios
 import time
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +32,26 @@ TERMINATE_GRACE_S = 5
 ENDING_LIMIT_S = 60.0
 SCRATCH_BYTES = 8 * 1024**3
 
+STATUS_NOT_BROUGHT_BACK = 123
 STATUS_TIMED_OUT = 124  # as timeout(1)
 STATUS_BOX_FAILED = 125  # as docker run
 
 
 class BoxError(Exception):
     """The box could not run the command or give back its result; the message says why."""
+
+
+class NotBroughtBackError(BoxError):
+    """The command ran and ended, but didn't leave what was to be brought back.
+
+    Attributes:
+        status: The command's exit status if that says that it failed, else one of its own.
+    """
+
+    def __init__(self, paths: Sequence[str], status: int) -> None:
+        ended = f"it ended with status {status}" if status else "though it ended with status 0"
+        super().__init__(f"--bring-back: the command left no {', '.join(paths)}; {ended}")
+        self.status = status or STATUS_NOT_BROUGHT_BACK
 
 
 class BootHangError(BoxError):
@@ -77,6 +91,7 @@ def run_in_box(program: BoxProgram, request: BoxRequest, say: Callable[[str], No
         The command's exit status; STATUS_TIMED_OUT if it had to be ended.
 
     Raises:
+        NotBroughtBackError: a file or directory to bring back isn't there; the others were brought back.
         BoxError: the box didn't boot or broke.
     """
     for attempt in range(1, BOOT_TRIES + 1):
@@ -237,17 +252,18 @@ class _Attempt:
             if self._log.failure:
                 raise BoxError(self._log.failure)
             if complaint and not self._log.last_lines(1):
-                raise BoxError(complaint)
+                wanted = "it must be QEMU with TCG and 9p, as Debian's package qemu-system-x86 has it"
+                raise BoxError(f"{self._program.qemu} doesn't start: {complaint}; {wanted}")
             died = f"the box died; it said last:\n{self._log.last_lines(20)}\n{complaint}"
             raise BoxError(died) if self._log.started else BootHangError(died)
         archive = share / "brought_back.tar"
         if archive.exists():
             untar = ["tar", "-x", "-f", str(archive), "-C", "/", "--no-same-owner", "--no-overwrite-dir"]
             subprocess.run(untar, check=True)
+        status = self._status_if_ended or int((share / "status").read_text())
         if (share / "missing").exists():
-            missing = (share / "missing").read_text().split("\n")
-            raise BoxError(f"the command left no {', '.join(filter(None, missing))} to bring back")
-        return self._status_if_ended or int((share / "status").read_text())
+            raise NotBroughtBackError((share / "missing").read_text().splitlines(), status)
+        return status
 
 
 def _make_scratch_disk(path: Path, size_bytes: int) -> Path:

@@ -14,7 +14,13 @@ from tools.debian_kernel.busybox import BusyboxError
 from tools.debian_kernel.module_order import ModuleError
 from tools.debian_kernel.package import PackageError
 from tools.kvm_lab.box_image import box_image
-from tools.kvm_lab.box_run import STATUS_BOX_FAILED, BoxError, BoxProgram, run_in_box
+from tools.kvm_lab.box_run import (
+    STATUS_BOX_FAILED,
+    BoxError,
+    BoxProgram,
+    NotBroughtBackError,
+    run_in_box,
+)
 from tools.kvm_lab.request import BoxRequest
 
 DESCRIPTION = """Run a command on a machine with real KVM: a virtual PC of QEMU whose software CPU has AMD's
@@ -22,8 +28,9 @@ virtualisation, under Debian's kernel. It sees this machine's files, which it ca
 are gone afterwards), runs as root in the same directory with the same environment, and has no network. Its
 /scratch is an ext4 disk. It is 20 to 50 times slower than a real host: for correctness, not for timing."""
 
-EPILOG = """The exit status is the command's own; 124 if it ran out of time, 125 if the box failed, 128 + N if
-signal N ended it. With standard input and output on a terminal, the command gets one too."""
+EPILOG = """The exit status is the command's own; 128 + N if signal N ended it, 124 if it ran out of time, 125
+if the box failed, 123 if it ended with 0 but left nothing to bring back. With standard input and output on a
+terminal, the command gets one too."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,10 +70,10 @@ def say(message: str) -> None:
         sys.stderr.write(f"kvm_lab: {message}\r\n")
 
 
-def complain(message: str) -> int:
+def complain(message: str, status: int = STATUS_BOX_FAILED) -> int:
     """Says what went wrong, and returns the exit status for it."""
     sys.stderr.write(f"kvm_lab: {message}\n")
-    return STATUS_BOX_FAILED
+    return status
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -91,6 +98,8 @@ def main(arguments: Sequence[str]) -> int:
             verbose=options.verbose,
         )
         return run_in_box(BoxProgram(image / "kernel", image / "initramfs"), request, say)
+    except NotBroughtBackError as error:
+        return complain(str(error), error.status)
     except (CacheError, PackageError, ModuleError, BusyboxError, BoxError) as error:
         return complain(str(error))
     except FileNotFoundError as error:

@@ -6,7 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-from tools.kvm_lab.box_run import STATUS_BOX_FAILED, BoxError, BoxProgram, run_in_box
+from tools.kvm_lab.box_run import (
+    STATUS_BOX_FAILED,
+    BoxError,
+    BoxProgram,
+    NotBroughtBackError,
+    run_in_box,
+)
 from tools.kvm_lab.request import BoxRequest
 
 program = BoxProgram(
@@ -28,6 +34,9 @@ request = BoxRequest(
 )
 try:
     sys.exit(run_in_box(program, request, lambda message: print(f"lab: {message}", file=sys.stderr)))
+except NotBroughtBackError as error:
+    print(f"lab: {error}", file=sys.stderr)
+    sys.exit(error.status)
 except BoxError as error:
     print(f"lab: {error}", file=sys.stderr)
     sys.exit(STATUS_BOX_FAILED)

@@ -123,10 +123,26 @@ def test_files_come_back(box: FakeBox) -> None:
     assert path.read_text() == "content\n"
 
 
-def test_file_that_is_missing_is_named(box: FakeBox) -> None:
-    ran = box.run("run", ["true"], BOX_BRING_BACK="/nonexistent/result")
-    assert ran.returncode == 125
-    assert b"left no /nonexistent/result to bring back" in ran.stderr
+@pytest.mark.parametrize(
+    ("command", "status", "why"),
+    [("true", 123, "though it ended with status 0"), ("exit 7", 7, "it ended with status 7")],
+)
+def test_file_that_is_missing_is_named(box: FakeBox, command: str, status: int, why: str) -> None:
+    path = box.directory / "made_in_the_box"
+    ran = box.run(
+        "run", ["sh", "-c", f"echo x >{path}; {command}"], BOX_BRING_BACK=f"/nonexistent/result {path}"
+    )
+    assert ran.returncode == status
+    assert ran.stderr.endswith(
+        f"lab: --bring-back: the command left no /nonexistent/result; {why}\n".encode()
+    )
+    assert path.read_text() == "x\n", "the other one has come"
+
+
+def test_qemu_that_does_not_start_is_named_with_what_it_says(box: FakeBox) -> None:
+    ran = box.run("broken", ["true"])
+    assert (ran.returncode, box.boot_count) == (125, 1)
+    assert b"fake_qemu doesn't start: boom; it must be QEMU with TCG and 9p" in ran.stderr
 
 
 def test_reader_that_goes_away_ends_the_command(box: FakeBox) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,21 @@ def test_made_once_for_the_same_inputs() -> None:
     assert len(made) == 1
     assert (first / "file").read_text() == "content"
     assert cached("thing", ["a", b"c"], make) != first
+
+
+def test_who_waits_for_another_maker_says_so(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    first = cached("thing", ["a"], lambda directory: None)
+    assert capfd.readouterr().err == ""
+    with ThreadPoolExecutor(1) as thread, (cache / ".thing.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = thread.submit(cached, "thing", ["a"], lambda directory: None)
+        said = ""
+        while not said.endswith("\n"):
+            said += capfd.readouterr().err
+        assert said == f"waiting for another process that makes or looks up thing in {cache}\n"
+        assert not second.done()
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert second.result(60) == first
 
 
 def test_failure_leaves_nothing_and_is_passed_on(cache: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ CHECKOUT = Path(__file__).parents[3]
 FAKE_VMM = Path(__file__).with_name("fake_vmm.py")
 
 
-def _quickstart(vmm: Path, directory: Path, broken: str = "") -> subprocess.CompletedProcess[str]:
+def _quickstart(
+    vmm: Path, directory: Path, *options: str, broken: str = ""
+) -> subprocess.CompletedProcess[str]:
     command = [str(CHECKOUT / "tools" / "quickstart"), "--boot-only", str(directory), "--vmm", str(vmm)]
+    command += options
     return subprocess.run(
         ["env", f"FAKE_BREAK={broken}", *command],
         stdin=subprocess.DEVNULL,
@@ -44,6 +48,13 @@ def test_everything_happens(tmp_path: Path) -> None:
     assert lines[11:] == ["powered off"]
 
 
+def test_in_the_box_its_clock_goes_on(tmp_path: Path) -> None:
+    said = _quickstart(tmp_path / "absent", tmp_path, "--began-at", str(time.time() - 1000)).stdout
+    times = [float(line[1:].split(" s] ")[0]) for line in said.splitlines()]
+    assert len(times) == 2
+    assert all(1000 <= seconds < 1060 for seconds in times)
+
+
 def test_nonces_differ(tmp_path: Path) -> None:
     first, second = (_quickstart(FAKE_VMM, tmp_path).stdout.splitlines()[6].split()[-1] for _ in range(2))
     assert first != second
@@ -66,7 +77,7 @@ def test_nonces_differ(tmp_path: Path) -> None:
     ],
 )
 def test_broken_step_is_told_by_the_status(tmp_path: Path, broken: str, status: int) -> None:
-    ran = _quickstart(FAKE_VMM, tmp_path, broken)
+    ran = _quickstart(FAKE_VMM, tmp_path, broken=broken)
     assert ran.returncode == status, ran.stdout
     assert "failed: " in ran.stdout
     assert "Traceback" not in ran.stderr
