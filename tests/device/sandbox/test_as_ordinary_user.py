@@ -23,6 +23,7 @@ OURS = ("msgpack", "pyseccomp", "hypothesis", "sortedcontainers")
 TESTS = (
     *("sandbox/test_profiles.py", "sandbox/test_jail.py", "sandbox/test_deaths.py"),
     *("zygote/test_zygote.py", "zygote/test_leaks.py"),
+    *("supervisor/test_zygote_deaths.py", "supervisor/test_policies.py", "supervisor/test_deaths_in_life.py"),
 )
 
 
