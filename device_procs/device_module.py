@@ -21,8 +21,8 @@ class DeviceKey:
         kind: "id", "integer", "boolean", "choice", "text" or "path".
         help: What it does.
         required: Whether it must be given.
-        lowest: Of an integer.
-        highest: Of an integer.
+        lowest: Of an integer; of a text, how many characters.
+        highest: The same.
         words: Of a choice.
     """
 
@@ -63,21 +63,30 @@ class Resource:
     """Something that main opens for a device and passes as a descriptor.
 
     Attributes:
-        kind: Which of main's openers opens it: "character-device" (later "file", "tap", "vhost", ...).
+        kind: Which of main's openers opens it: "character-device", "disk-image".
         path: What it opens, as the user wrote it.
         named: How the user asked for it, for errors: "-object rng-random,id=r0,filename=/x".
+        writable: Whether the device writes to it.
+        direct: Whether the host's page cache is left out (O_DIRECT).
     """
 
-    __slots__ = ("kind", "named", "path")
+    __slots__ = ("direct", "kind", "named", "path", "writable")
 
-    def __init__(self, kind: str, path: str, named: str) -> None:
+    def __init__(
+        self, kind: str, path: str, named: str, *, writable: bool = False, direct: bool = False
+    ) -> None:
         self.kind = kind
         self.path = path
         self.named = named
+        self.writable = writable
+        self.direct = direct
 
 
 class DevicePlan:
-    """One device as asked for: what CONFIGURE will tell it, and what main must open for it, in that order."""
+    """One device as asked for: what CONFIGURE will tell it, and what main must open for it, in that order.
+
+    What main finds out about a resource when it opens it is added to config.
+    """
 
     __slots__ = ("config", "queue_sizes", "resources")
 
@@ -99,8 +108,9 @@ class DeviceModule:
         help: One sentence.
         keys: Of -device, beyond those that every device has (id, on-death, on-restart-limit).
         objects: Kinds of -object that it refers to.
-        plan: Makes a DevicePlan of the values given for keys and of the objects by id (each a dict of its
-            values with "qom-type" and "id"); raises ValueError with what is wrong.
+        refers_to: The option whose things it refers to: "-object" or "-drive".
+        plan: Makes a DevicePlan of the values given for keys and of those things by id (each a dict of its
+            values; an object's with "qom-type" and "id"); raises ValueError with what is wrong.
         back_end: The module that the zygote imports; it has make_device().
         completes_in_order: Whether a request is always completed before the next is begun, so that a
             successor resumes from used.idx. Otherwise there is an in-flight log.
@@ -111,7 +121,7 @@ class DeviceModule:
     """
 
     __slots__ = ("back_end", "completes_in_order", "config_schema", "driver", "help", "keys", "kind",
-                 "metrics_schema", "objects", "plan", "state_schema", "virtio_id",
+                 "metrics_schema", "objects", "plan", "refers_to", "state_schema", "virtio_id",
                  "writable_config")  # fmt: skip
 
     def __init__(
@@ -130,6 +140,7 @@ class DeviceModule:
         state_schema: Schema,
         metrics_schema: Schema,
         writable_config: tuple[tuple[int, int], ...] = (),
+        refers_to: str = "-object",
     ) -> None:
         self.kind = kind
         self.driver = driver
@@ -138,6 +149,7 @@ class DeviceModule:
         self.keys = keys
         self.objects = objects
         self.plan = plan
+        self.refers_to = refers_to
         self.back_end = back_end
         self.completes_in_order = completes_in_order
         self.config_schema = config_schema

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 # Kind -> (what -device calls it, the folder in device_procs/).
 KINDS = {
+    "virtio-blk": ("virtio-blk-device", "virtio_blk"),
     "virtio-rng": ("virtio-rng-device", "virtio_rng"),
 }
 

@@ -99,6 +99,7 @@ class VmConfig:
         "cpus",
         "daemonize",
         "devices",
+        "drives",
         "dump_guest_core",
         "fd_sets",
         "initrd_path",
@@ -150,6 +151,8 @@ class VmConfig:
         self.devices: list[DeviceConfig] = []
         # -object by id: the values of its keys.
         self.objects: dict[str, dict[str, Any]] = {}
+        # -drive by id: the values of its keys.
+        self.drives: dict[str, dict[str, Any]] = {}
         self.fd_sets: list[FdSetEntry] = []
         self.start_paused = False
         self.no_reboot = False

@@ -41,6 +41,7 @@ struct black_box {
     uint32_t fault_thread;
     uint64_t fault_rip;
     uint64_t fault_address;
+    uint32_t crash_armed;  /* of a fault build, written by the test: where to crash next */
     uint64_t python_calls; /* times the data path entered Python: stays 0 */
     struct black_box_queue queues[BLACK_BOX_QUEUES];
 };

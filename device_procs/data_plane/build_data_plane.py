@@ -20,7 +20,7 @@ ELSEWHERE = ("spawner.c",)
 GENERATED = "_data_plane.c"
 
 # The data plane's headers use each other's types, in this order; all others use only these.
-_ORDER = ["black_box", "guest_memory", "virtqueue", "device_ops", "worker"]
+_ORDER = ["black_box", "guest_memory", "inflight_log", "virtqueue", "device_ops", "worker"]
 
 
 def _rank(header: Path) -> tuple[int, str]:
@@ -33,6 +33,8 @@ SOURCES = sorted(path for path in PACKAGE.rglob("*.c") if path.name not in (*ELS
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 C_FLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-fvisibility=hidden", *WARNINGS]
+# In the extension itself: a library of its own would be mapped by each zygote.
+LINK_FLAGS = ["-l:liburing.a"]
 
 
 def make_ffi() -> FFI:
@@ -55,6 +57,7 @@ def make_ffi() -> FFI:
         depends=[str(path.relative_to(CHECKOUT)) for path in (*PACKAGE.rglob("*.h"), FILTER_HEADER)],
         include_dirs=[str(CHECKOUT)],
         extra_compile_args=C_FLAGS,
+        extra_link_args=LINK_FLAGS,
     )
     return ffi
 

@@ -5,16 +5,18 @@
 
 /* How far a device has come with a queue. Below 0: a virtqueue_error, or -errno for a fault of the host. */
 enum device_progress {
-    DEVICE_IDLE = 0,   /* the available ring is empty; for stop(): nothing is in flight */
+    DEVICE_IDLE = 0,   /* the available ring is empty; for stop() and drain(): nothing is in flight */
     DEVICE_AGAIN = 1,  /* there is more to do at once */
     DEVICE_BLOCKED = 2 /* there is more to do when what `wakeup` says has come */
 };
 
 #define WAKEUP_NEVER_NS 0xffffffffffffffff
 
+/* What to wait for: with DEVICE_BLOCKED for nothing else, with DEVICE_IDLE along with the next kick. */
 struct wakeup {
-    int32_t fd;           /* wakes when readable; -1 for none */
-    uint64_t deadline_ns; /* wakes at this time of CLOCK_MONOTONIC, or WAKEUP_NEVER_NS */
+    int32_t fd;            /* wakes when readable; -1 for none */
+    uint32_t tell_control; /* the control thread shall look what the device has to report */
+    uint64_t deadline_ns;  /* wakes at this time of CLOCK_MONOTONIC, or WAKEUP_NEVER_NS */
 };
 
 /* All are called by the queue's worker thread, and never wait. */
@@ -26,4 +28,9 @@ struct device_ops {
      * DEVICE_BLOCKED.
      */
     int (*stop)(void *device, struct virtqueue *queue, struct wakeup *wakeup);
+    /*
+     * Of a queue that has failed: lets nothing of what it has begun go on, and completes nothing. NULL where there is
+     * never anything. DEVICE_BLOCKED or DEVICE_AGAIN: called again.
+     */
+    int (*drain)(void *device, struct virtqueue *queue, struct wakeup *wakeup);
 };

@@ -10,7 +10,9 @@
 
 #include "black_box_cdef.h"
 #include "guest_memory_cdef.h"
+#include "inflight_log_cdef.h"
 #include "virtqueue_cdef.h"
+#include "device_procs/fault_injection/crash_points.h"
 
 /* virtio 1.2, 2.7.5 to 2.7.8 */
 #define DESC_BYTES 16
@@ -27,6 +29,7 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rings are little-endian, and read as they are");
 _Static_assert(sizeof(((struct virtqueue *)NULL)->in_flight) * 8 == VIRTQUEUE_SIZE_MAX, "a bit for each head");
+_Static_assert(sizeof(((struct virtqueue *)NULL)->replays) / 2 == VIRTQUEUE_SIZE_MAX, "every head may be in flight");
 _Static_assert(sizeof(struct chain_segment) == sizeof(struct iovec) &&
                    offsetof(struct chain_segment, host) == offsetof(struct iovec, iov_base) &&
                    offsetof(struct chain_segment, length) == offsetof(struct iovec, iov_len),
@@ -202,14 +205,70 @@ static int walk_indirect(const struct virtqueue *queue, struct descriptor_chain 
     return walk_table(queue, chain, table, desc->length / DESC_BYTES, 0, NULL);
 }
 
-int virtqueue_pop(struct virtqueue *queue, struct descriptor_chain *chain)
+int virtqueue_keep_log(struct virtqueue *queue, struct inflight_log *log, int resume)
+{
+    uint16_t outstanding = (uint16_t)(avail_idx(queue) - queue->next_used);
+    int found;
+
+    queue->log = log;
+    if (!resume) {
+        inflight_log_begin(log, queue->num, queue->next_used);
+        return 0;
+    }
+    if (outstanding > queue->num)
+        return VIRTQ_AVAIL_JUMPED;
+    found = inflight_log_recover(log, queue->num, queue->next_used, outstanding, queue->replays, &queue->counter);
+    if (found < 0)
+        return found;
+    for (int i = 0; i < found; i++)
+        set_in_flight(queue, queue->replays[i], 1);
+    queue->replay_count = (uint16_t)found;
+    /* So many were popped beyond those that are completed, whichever they were. */
+    queue->next_avail = (uint16_t)(queue->next_used + found);
+    return 0;
+}
+
+uint16_t virtqueue_replays_left(const struct virtqueue *queue)
+{
+    return (uint16_t)(queue->replay_count - queue->replay_next);
+}
+
+/* Walks the chain that begins at head. Returns 0 or a virtqueue_error. */
+static int walk_chain(const struct virtqueue *queue, struct descriptor_chain *chain, uint16_t head)
 {
     struct descriptor indirect = {.flags = 0};
+    int error;
+
+    chain->head = head;
+    chain->readable_count = chain->writable_count = 0;
+    chain->readable_bytes = chain->writable_bytes = 0;
+    error = walk_table(queue, chain, queue->desc, queue->num, head, &indirect);
+    if (error == 0 && (indirect.flags & DESC_F_INDIRECT))
+        error = walk_indirect(queue, chain, &indirect);
+    return error;
+}
+
+/* The driver may not have changed a chain that it hasn't got back, but nothing is taken on trust: it is read anew. */
+static int pop_again(struct virtqueue *queue, struct descriptor_chain *chain)
+{
+    int error = walk_chain(queue, chain, queue->replays[queue->replay_next]);
+
+    if (error < 0)
+        return error;
+    queue->replay_next++;
+    count(&queue->counters->popped, 1);
+    return 1;
+}
+
+int virtqueue_pop(struct virtqueue *queue, struct descriptor_chain *chain)
+{
     uint16_t available = (uint16_t)(avail_idx(queue) - queue->next_avail);
     uint16_t slot = queue->next_avail % queue->num;
     uint16_t head;
     int error;
 
+    if (virtqueue_replays_left(queue) > 0)
+        return pop_again(queue, chain);
     if (available == 0)
         return 0;
     if (available > queue->num)
@@ -219,15 +278,12 @@ int virtqueue_pop(struct virtqueue *queue, struct descriptor_chain *chain)
         return VIRTQ_HEAD_TOO_HIGH;
     if (is_in_flight(queue, head))
         return VIRTQ_HEAD_IN_FLIGHT;
-    chain->head = head;
-    chain->readable_count = chain->writable_count = 0;
-    chain->readable_bytes = chain->writable_bytes = 0;
-    error = walk_table(queue, chain, queue->desc, queue->num, head, &indirect);
-    if (error == 0 && (indirect.flags & DESC_F_INDIRECT))
-        error = walk_indirect(queue, chain, &indirect);
+    error = walk_chain(queue, chain, head);
     if (error < 0)
         return error;
     set_in_flight(queue, head, 1);
+    if (queue->log != NULL)
+        inflight_log_take(queue->log, head, ++queue->counter);
     queue->next_avail++;
     count(&queue->counters->popped, 1);
     return 1;
@@ -235,7 +291,8 @@ int virtqueue_pop(struct virtqueue *queue, struct descriptor_chain *chain)
 
 void virtqueue_undo_pop(struct virtqueue *queue, const struct descriptor_chain *chain)
 {
-    if (!is_in_flight(queue, chain->head))
+    /* Only a queue that completes in order can put one back. */
+    if (!is_in_flight(queue, chain->head) || queue->log != NULL)
         abort();
     set_in_flight(queue, chain->head, 0);
     queue->next_avail--;
@@ -253,7 +310,12 @@ void virtqueue_complete(struct virtqueue *queue, uint16_t head, uint32_t written
     set_in_flight(queue, head, 0);
     memcpy(entry, used, sizeof(used));
     queue->next_used++;
+    if (queue->log != NULL)
+        inflight_log_before_used(queue->log, head);
     store_u16(queue->used + RING_IDX_OFFSET, queue->next_used);
+    CRASH_POINT(CRASH_INSIDE_COMPLETION, 1);
+    if (queue->log != NULL)
+        inflight_log_after_used(queue->log, head, queue->next_used);
     count(&queue->counters->completed, 1);
 }
 

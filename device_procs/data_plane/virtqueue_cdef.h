@@ -1,7 +1,10 @@
 /*
  * The device's side of a split virtqueue (virtio 1.2, 2.7), with VIRTIO_F_INDIRECT_DESC and VIRTIO_F_EVENT_IDX.
- * Read by cffi and included by C; guest_memory_cdef.h and black_box_cdef.h come first.
+ * Read by cffi and included by C; guest_memory_cdef.h and black_box_cdef.h come first, and inflight_log_cdef.h
+ * where there is a log.
  */
+
+struct inflight_log;
 
 #define VIRTQUEUE_SIZE_MAX 1024
 #define CHAIN_SEGMENTS_MAX 1024 /* the kernel's IOV_MAX */
@@ -32,7 +35,15 @@ enum virtqueue_error {
     VIRTQ_INDIRECT_NOT_IN_RAM = -5017,
     /* For devices: the chain is well formed, but not what this device's queue takes. */
     VIRTQ_WRONG_DIRECTION = -5018,
-    VIRTQ_NO_ROOM = -5019
+    VIRTQ_NO_ROOM = -5019,
+    VIRTQ_NO_HEADER = -5020,
+    /* No mistake of the driver's: what a predecessor has left in the in-flight log can't be true. */
+    VIRTQ_LOG_BAD_HEADER = -5021,
+    VIRTQ_LOG_BAD_INDEX = -5022,
+    VIRTQ_LOG_BAD_ENTRY = -5023,
+    VIRTQ_LOG_BAD_COUNTER = -5024,
+    VIRTQ_LOG_TOO_MANY = -5025,
+    VIRTQ_ERROR_LAST = -5025
 };
 
 /* The same layout as struct iovec. */
@@ -66,6 +77,12 @@ struct virtqueue {
     uint8_t indirect;
     uint8_t event_idx;
     uint64_t in_flight[16]; /* a bit for each head that is popped and not completed */
+    /* Of a queue whose chains end out of order. */
+    struct inflight_log *log; /* NULL for one that completes in order */
+    uint64_t counter;         /* of chains that were popped */
+    uint16_t replay_next;     /* of what a predecessor had: the next to be popped again */
+    uint16_t replay_count;
+    uint16_t replays[1024]; /* heads, the first popped first */
 };
 
 /* Where the driver has put a queue. */
@@ -86,6 +103,16 @@ void virtqueue_init(struct virtqueue *queue);
  */
 int virtqueue_start(struct virtqueue *queue, const struct guest_memory *memory, struct black_box_queue *counters,
                     uint32_t index, const struct virtqueue_addresses *addresses, uint64_t features, int base);
+
+/*
+ * Has a queue that is started, but not popped yet, keep the log from now on. Where its base was given it begins a new
+ * one; otherwise (resume) it takes up what a predecessor had in flight: virtqueue_pop() gives that again, in the order
+ * of old, and then what is available. Returns 0 or a virtqueue_error.
+ */
+int virtqueue_keep_log(struct virtqueue *queue, struct inflight_log *log, int resume);
+
+/* How many chains of a predecessor's are still to be popped again. */
+uint16_t virtqueue_replays_left(const struct virtqueue *queue);
 
 /* Takes the next chain. Returns 1, or 0 if there is none, or a virtqueue_error. */
 int virtqueue_pop(struct virtqueue *queue, struct descriptor_chain *chain);

@@ -8,7 +8,7 @@
 
 const char *virtqueue_error_text(int error)
 {
-    if (error < VIRTQ_NO_ROOM || error > VIRTQ_BAD_SIZE)
+    if (error < VIRTQ_ERROR_LAST || error > VIRTQ_BAD_SIZE)
         return NULL;
     switch ((enum virtqueue_error)error) {
     case VIRTQ_BAD_SIZE:
@@ -49,6 +49,18 @@ const char *virtqueue_error_text(int error)
         return "a descriptor of the wrong direction for this queue";
     case VIRTQ_NO_ROOM:
         return "a descriptor chain without room for what the device has to write";
+    case VIRTQ_NO_HEADER:
+        return "a descriptor chain without the header that says what is asked for";
+    case VIRTQ_LOG_BAD_HEADER:
+        return "the in-flight log isn't this queue's";
+    case VIRTQ_LOG_BAD_INDEX:
+        return "the in-flight log and the used ring don't agree";
+    case VIRTQ_LOG_BAD_ENTRY:
+        return "the in-flight log has an entry that is neither in flight nor not";
+    case VIRTQ_LOG_BAD_COUNTER:
+        return "the in-flight log's counters aren't in any order";
+    case VIRTQ_LOG_TOO_MANY:
+        return "the in-flight log has more in flight than the driver has given";
     }
     return NULL;
 }

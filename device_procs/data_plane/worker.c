@@ -19,6 +19,7 @@
 #include "virtqueue_cdef.h"
 #include "device_ops_cdef.h"
 #include "worker_cdef.h"
+#include "device_procs/fault_injection/crash_points.h"
 #include "device_procs/sandbox/fault_report_cdef.h"
 #include "seccomp_profiles/filters_cdef.h"
 
@@ -109,14 +110,26 @@ static void signal_driver(struct worker_queue *queue, uint16_t used_before)
 static void wait_for(struct waiting *waiting, uint32_t index, struct worker_queue *queue, int progress,
                      const struct wakeup *wakeup)
 {
-    if (progress == DEVICE_BLOCKED) {
-        waiting->fds[WORKER_QUEUES_MAX + index].fd = wakeup->fd;
-        waiting->for_fds |= wakeup->fd >= 0;
-        if (wakeup->deadline_ns < waiting->deadline_ns)
-            waiting->deadline_ns = wakeup->deadline_ns;
-    } else if (progress == DEVICE_AGAIN || virtqueue_enable_kicks(&queue->virtqueue)) {
+    waiting->fds[WORKER_QUEUES_MAX + index].fd = wakeup->fd;
+    waiting->for_fds |= wakeup->fd >= 0;
+    if (wakeup->deadline_ns < waiting->deadline_ns)
+        waiting->deadline_ns = wakeup->deadline_ns;
+    if (progress == DEVICE_AGAIN || (progress == DEVICE_IDLE && virtqueue_enable_kicks(&queue->virtqueue)))
         waiting->at_once = 1;
-    }
+}
+
+/* A queue that has failed stops once its device does nothing more with the guest's memory. */
+static void serve_failed(struct worker *worker, uint32_t index, struct waiting *waiting, struct wakeup *wakeup)
+{
+    struct worker_queue *queue = &worker->queues[index];
+    int progress = DEVICE_IDLE;
+
+    if (worker->ops->drain != NULL)
+        progress = worker->ops->drain(worker->device, &queue->virtqueue, wakeup);
+    if (progress == DEVICE_AGAIN || progress == DEVICE_BLOCKED)
+        wait_for(waiting, index, queue, progress, wakeup);
+    else
+        set_stopped(worker, queue);
 }
 
 /* Gives a queue its turn. */
@@ -130,7 +143,7 @@ static void serve(struct worker *worker, uint32_t index, struct waiting *waiting
 
     waiting->fds[WORKER_QUEUES_MAX + index].fd = -1;
     if (queue->state == WORKER_QUEUE_FAILED && !wanted)
-        set_stopped(worker, queue);
+        serve_failed(worker, index, waiting, &wakeup);
     if (queue->state == WORKER_QUEUE_STOPPED && wanted)
         __atomic_store_n(&queue->state, WORKER_QUEUE_RUNNING, __ATOMIC_RELEASE); /* nobody waits to hear this */
     if (queue->state != WORKER_QUEUE_RUNNING)
@@ -143,8 +156,11 @@ static void serve(struct worker *worker, uint32_t index, struct waiting *waiting
     } else {
         progress = worker->ops->stop(worker->device, &queue->virtqueue, &wakeup);
     }
+    CRASH_POINT(CRASH_BEFORE_SIGNAL, queue->virtqueue.next_used != used_before);
     /* What was completed before a mistake was found is the driver's all the same. */
     signal_driver(queue, used_before);
+    if (wakeup.tell_control)
+        signal_eventfd(worker->report_fd);
     if (progress < 0)
         fail(worker, queue, progress);
     else if (!wanted && progress == DEVICE_IDLE)

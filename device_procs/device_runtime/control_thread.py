@@ -119,7 +119,9 @@ class ControlThread:
         profile = module.back_end.split(".")[-2]
         if not fields["seccomp"]:
             lib.filters_disable()
-        memory, backends, kick_fds, call_fds = _split_descriptors(configure)
+        if fields["inflight"] == module.completes_in_order:
+            raise MainsMistakeError(f"CONFIGURE with inflight={fields['inflight']}")
+        memory, backends, kick_fds, call_fds, inflight_fd = _split_descriptors(configure)
         guest_memory = map_memory(memory, fields["memory"])
         self._device: Device = sys.modules[module.back_end].make_device(fields["config"], backends)
         self._queues = QueueWorkers(
@@ -129,6 +131,7 @@ class ControlThread:
             kick_fds,
             call_fds,
             profile=f"{profile}_worker",
+            inflight_fd=inflight_fd,
         )
         self._poll.register(self._queues.report_fd, select.POLLIN)
         self._queues.start()
@@ -138,6 +141,7 @@ class ControlThread:
         if error < 0:
             raise OSError(-error, f"the filter {profile}_control: {os.strerror(-error)}")
         self._reached(lib.STAGE_FILTERED)
+        self._send_reports()
         ready = {"features": self._device.features, "config": self._device.config_space}
         channel.send(Message("READY", ready, configure.request_id))
         self._reached(lib.STAGE_READY)
@@ -191,7 +195,12 @@ class ControlThread:
             if mistake is None:
                 raise HostFaultError(f"queue {index}: {os.strerror(-error)}")
             self._channel.send(Message("NEEDS_RESET", {"reason": mistake}))
+        self._send_reports()
         self._answer_if_stopped()
+
+    def _send_reports(self) -> None:
+        for level, text in self._device.take_reports():
+            self._channel.send(Message("LOG", {"level": level, "text": text}))
 
     def _stop_then(self, indexes: tuple[int, ...], then: Callable[[], object]) -> None:
         """Stops queues, and hears nothing more of main (but its end) before they have, and then() is done."""
@@ -275,19 +284,29 @@ class ControlThread:
         self._channel.send(Message("METRICS", self._device.metrics(), message.request_id))
 
 
-def _split_descriptors(configure: Message) -> tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """Guest memory, back ends, kick and call eventfds, as they come with CONFIGURE."""
+def _split_descriptors(
+    configure: Message,
+) -> tuple[int, tuple[int, ...], tuple[int, ...], tuple[int, ...], int]:
+    """Guest memory, back ends, kick and call eventfds, in-flight log or -1, as they come with CONFIGURE."""
     fields, descriptors = configure.fields, configure.descriptors
-    backends, queues = fields["backends"], fields["queues"]
-    expected = 1 + backends + 2 * queues
-    if fields["inflight"] or len(descriptors) != expected:
+    backends, queues, inflight = fields["backends"], fields["queues"], fields["inflight"]
+    expected = 1 + backends + 2 * queues + inflight
+    if len(descriptors) != expected:
         raise MainsMistakeError(
-            f"CONFIGURE with {len(descriptors)} descriptors, inflight={fields['inflight']}; "
-            f"{backends} back ends and {queues} queues that complete in order need {expected}"
+            f"CONFIGURE with {len(descriptors)} descriptors; {backends} back ends, {queues} queues and "
+            f"inflight={inflight} need {expected}"
         )
     kicks_at = 1 + backends
     calls_at = kicks_at + queues
-    return descriptors[0], descriptors[1:kicks_at], descriptors[kicks_at:calls_at], descriptors[calls_at:]
+    log_at = calls_at + queues
+    inflight_fd = descriptors[log_at] if inflight else -1
+    return (
+        descriptors[0],
+        descriptors[1:kicks_at],
+        descriptors[kicks_at:calls_at],
+        descriptors[calls_at:log_at],
+        inflight_fd,
+    )
 
 
 def _warm_up() -> None:

@@ -53,6 +53,13 @@ class Device:
     def reset(self) -> None:
         """Forgets everything about the driver; no queue runs."""
 
+    def take_reports(self) -> list[tuple[str, str]]:
+        """What people should read in the log: level ("info", "warning", "error") and text; each once.
+
+        Asked before READY, and when a worker says that there is something.
+        """
+        return []
+
     def metrics(self) -> dict[str, Any]:
         """What it has counted, as its module's metrics schema says."""
         return {}

@@ -32,7 +32,7 @@ class QueueSetup:
 class QueueWorkers:
     """All queues of one device."""
 
-    __slots__ = ("_black_box", "_memory", "_places", "_profile", "_workers", "report_fd", "setups")
+    __slots__ = ("_black_box", "_logs", "_memory", "_places", "_profile", "_workers", "report_fd", "setups")
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class QueueWorkers:
         call_fds: tuple[int, ...],
         *,
         profile: str,
+        inflight_fd: int = -1,
     ) -> None:
         """Lays the workers out; start() starts them.
 
@@ -53,6 +54,7 @@ class QueueWorkers:
             kick_fds: A descriptor per queue.
             call_fds: A descriptor per queue.
             profile: The workers' seccomp profile.
+            inflight_fd: The in-flight log of a device that doesn't complete in order; closed here.
 
         Raises:
             ValueError: The device's queue sets aren't the queues there are.
@@ -80,6 +82,7 @@ class QueueWorkers:
         if sorted(self._places) != list(range(len(kick_fds))):
             raise ValueError(f"{len(kick_fds)} queues, but the device serves {sorted(self._places)}")
         self.setups = [QueueSetup() for _ in kick_fds]
+        self._logs = _map_logs(inflight_fd, len(kick_fds)) if inflight_fd >= 0 else None
 
     def indexes(self) -> tuple[int, ...]:
         """All queues there are."""
@@ -110,10 +113,15 @@ class QueueWorkers:
         error = lib.virtqueue_start(
             virtqueue, self._memory, counters, index, setup.addresses, features, setup.base
         )
+        resumes = setup.base == BASE_UNKNOWN
+        if error == 0 and self._logs is not None:
+            log, room = self._logs[index]
+            fits = setup.addresses.num <= room
+            error = lib.virtqueue_keep_log(virtqueue, log, resumes) if fits else lib.VIRTQ_BAD_SIZE
         if error < 0:
             return _in_words(index, error)
         queue.error = 0
-        queue.signal_first = setup.base == BASE_UNKNOWN
+        queue.signal_first = resumes
         lib.worker_want(worker, place, 1)
         return None
 
@@ -132,8 +140,11 @@ class QueueWorkers:
     def keep_base(self, index: int) -> int:
         """The next available entry of a stopped queue, 0 if it has never run; an enable() goes on there."""
         worker, place = self._places[index]
-        base: int = worker.queues[place].virtqueue.next_avail
-        self.setups[index].base = base
+        virtqueue = ffi.addressof(worker.queues[place], "virtqueue")
+        base: int = virtqueue.next_avail
+        # A successor that was stopped before it began has what was in flight still in the log.
+        if lib.virtqueue_replays_left(virtqueue) == 0:
+            self.setups[index].base = base
         return base
 
     def forget(self) -> None:
@@ -153,6 +164,16 @@ class QueueWorkers:
                 queue.error = 0
                 return index, error
         return None
+
+
+def _map_logs(inflight_fd: int, queues: int) -> list[tuple[Any, int]]:
+    """Each queue's log, and how many entries it has room for."""
+    room = lib.inflight_log_room(os.fstat(inflight_fd).st_size, queues)
+    logs = [lib.inflight_log_map(inflight_fd, queues, index) for index in range(queues)]
+    os.close(inflight_fd)
+    if ffi.NULL in logs:
+        raise ValueError(f"an in-flight log that isn't one for {queues} queues")
+    return [(log, room) for log in logs]
 
 
 def _in_words(index: int, error: int) -> str:

@@ -16,6 +16,7 @@ from ipc.channel import Channel
 from ipc.messages import PROTOCOL_VERSION, Message, vocabulary_for
 from tools.fake_driver.driver_queue import DriverQueue
 from tools.fake_driver.guest_ram import GuestRam
+from vmm_main.device_supervisor.inflight_memory import InflightMemory
 
 HANGS_AFTER_S = 20.0  # a start takes some 0.2 s on a busy machine
 RAM_BYTES = 4 << 20
@@ -52,6 +53,7 @@ class DeviceRig:
         self.kick_fds: list[int] = []
         self.call_fds: list[int] = []
         self.queues: list[DriverQueue] = []
+        self.inflight: InflightMemory | None = None
         self._start_process()
 
     def _start_process(self) -> None:
@@ -88,11 +90,14 @@ class DeviceRig:
             "memory": self.ram.table(),
             "backends": len(backends),
             "queues": len(self.queues),
-            "inflight": False,
+            "inflight": not self.module.completes_in_order,
             "seccomp": self.seccomp,
             **changes,
         }
-        descriptors = (self.ram.fd, *backends, *self.kick_fds, *self.call_fds)
+        if self.inflight is None and not self.module.completes_in_order:
+            self.inflight = InflightMemory([queue.num for queue in self.queues])
+        log = () if self.inflight is None else (self.inflight.fd,)
+        descriptors = (self.ram.fd, *backends, *self.kick_fds, *self.call_fds, *log)
         self.channel.send(Message("CONFIGURE", fields, self.channel.new_request_id(), descriptors))
 
     def send(self, name: str, **fields: Any) -> None:
@@ -149,6 +154,8 @@ class DeviceRig:
         self._close_process()
         self.close_eventfds()
         self.ram.close()
+        if self.inflight is not None:
+            self.inflight.close()
 
     def close_eventfds(self) -> None:
         for fd in (*self.kick_fds, *self.call_fds):

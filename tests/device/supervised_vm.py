@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from device_procs.device_registry import module_of
 from tests.device.fake_transport import FakeTransport
 from tools.fake_driver.guest_ram import GuestRam
+from vmm_main.device_supervisor.opened_resource import OpenedResource
 from vmm_main.device_supervisor.spawner import Spawner
 from vmm_main.device_supervisor.supervised_device import SupervisedDevice
 from vmm_main.device_supervisor.supervisor import DeviceSupervisor
@@ -103,7 +104,7 @@ class SupervisedVm:
         for number, values in enumerate(rngs):
             plan = module.plan({"rng": "r0", **values}, objects)
             source = os.open(plan.resources[0].path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            self.supervisor.add(f"rng{number}", module, plan, (source,), **self._policies)
+            self.supervisor.add(f"rng{number}", module, plan, (OpenedResource(source),), **self._policies)
         self._memory = GuestMemory(RAM_BYTES, include_in_core=False)
         self.supervisor.configure_all(self._memory)
         self.supervisor.wait_ready()

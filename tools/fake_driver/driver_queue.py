@@ -99,6 +99,10 @@ class DriverQueue:
         """Makes every descriptor a buffer of its own."""
         lib.fake_queue_fill(self._c, self.buffers_gpa, length, writable)
 
+    def put(self, head: int) -> None:
+        """Puts a chain into the available ring; offer() shows the device all that was put."""
+        lib.fake_queue_offer(self._c, head)
+
     def offer(self, *heads: int) -> None:
         """Makes chains available, and kicks if the device wants it."""
         for head in heads:

@@ -17,6 +17,7 @@ class SetupError(Exception):
 FOR_BUILDING = {
     "gcc": "the C half of the virtual machine monitor",
     "libc6-dev": "its headers",
+    "liburing-dev": "the disk's I/O by io_uring",
     "libseccomp2": "compiles the system call filters",
     "linux-libc-dev": "<linux/kvm.h>",
     "musl-tools": "the `bulkhead` command, without libraries",

@@ -21,7 +21,7 @@ def check_combinations(config: VmConfig) -> None:
         raise ConfigurationError(f"-pidfile {config.pidfile_path}: allowed only together with -daemonize")
     _check_chardevs(config)
     _check_paths(config)
-    if config.devices:
+    if config.devices or config.drives:
         from vmm_main.command_line.device_plans import plan_devices
 
         plan_devices(config)

@@ -1,4 +1,4 @@
-"""The options about devices: -device and -object, whose keys come from each kind's module.py."""
+"""The options about devices: -device, -drive and -object, whose keys come from each kind's module.py."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _type_of(key: DeviceKey) -> ValueType:
         return Choice(*key.words)
     if key.kind == "path":
         return Path()
-    return Text("TEXT", 1, _TEXT_MAX_CHARACTERS)
+    return Text("TEXT", key.lowest or 1, min(key.highest, _TEXT_MAX_CHARACTERS))
 
 
 def _device(config: VmConfig, values: dict[str, Any]) -> None:
@@ -118,6 +118,13 @@ def _object(config: VmConfig, values: dict[str, Any]) -> None:
     config.objects[object_id] = {**values, "qom-type": values["qom-type"].lower()}
 
 
+def _drive(config: VmConfig, values: dict[str, Any]) -> None:
+    drive_id = values["id"]
+    if drive_id in config.drives:
+        raise ValueError(f"id={drive_id}: another drive has that id; allowed is one that is free")
+    config.drives[drive_id] = values
+
+
 _COMMON_KEYS = ("driver", "id", "on-death", "on-restart-limit")
 
 TABLE = OptionTable(
@@ -142,6 +149,18 @@ TABLE = OptionTable(
         first_key="driver",
         may_repeat=True,
         variants=DeviceVariants(),
+    ),
+    Option(
+        "-drive",
+        "Names an image on the host, which a -device virtio-blk-device shows to the guest as a disk.",
+        _drive,
+        Key("id", Identifier(), "Its name.", required=True),
+        Key("file", Path(), "A raw image or a block device; nobody else may write to it.", required=True),
+        Key("readonly", Boolean(), "The guest can't write; others may read the image too (default off)."),
+        Key("direct", Boolean(), "Leaves the host's page cache out, by O_DIRECT (default off)."),
+        Key("if", Choice("none"), "The interface: none is for a -device, the default and the only one."),
+        Key("format", Choice("raw"), "The image's format: raw, the default and the only one."),
+        may_repeat=True,
     ),
     Option(
         "-object",

@@ -17,7 +17,7 @@ NAMES = {
     "machine_options": "-name -uuid -machine -M -smp -m -kernel -initrd -append -rtc "
     "-S -no-reboot -no-shutdown",
     "channel_options": "-serial -chardev -qmp -mon -add-fd",
-    "device_options": "-device -object",
+    "device_options": "-device -drive -object",
     "process_options": "-D -daemonize -pidfile -uid-base -disable-seccomp -help -h --help -version --version",
     "accepted_options": "-boot -display -msg -no-user-config -nodefaults -nographic -overcommit -realtime "
     "-sandbox -usb",

@@ -21,6 +21,7 @@ def configure_fields(
     backends: int,
     queues: int,
     seccomp: bool,
+    inflight: bool,
     state: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """The fields of CONFIGURE.
@@ -31,6 +32,7 @@ def configure_fields(
         backends: How many descriptors of back ends come with it.
         queues: How many queues it has.
         seccomp: Whether its threads get their filters.
+        inflight: Whether an in-flight log comes with it.
         state: The device-state record of its predecessor, if that left one.
     """
     fields: dict[str, Any] = {
@@ -39,7 +41,7 @@ def configure_fields(
         "memory": memory,
         "backends": backends,
         "queues": queues,
-        "inflight": False,
+        "inflight": inflight,
         "seccomp": seccomp,
     }
     if state is not None:

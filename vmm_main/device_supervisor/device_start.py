@@ -6,6 +6,7 @@ import _socket
 import posix as os
 
 from device_procs.device_registry import module_of
+from vmm_main.device_supervisor.opened_resource import OpenedResource
 from vmm_main.device_supervisor.openers import open_resource
 from vmm_main.device_supervisor.spawner import Spawner
 from vmm_main.device_supervisor.supervisor import DeviceSupervisor
@@ -71,13 +72,13 @@ def start_devices(
         for device in config.devices:
             assert device.plan is not None
             assert device.device_id is not None
-            backends: list[int] = []
+            backends: list[OpenedResource] = []
             try:
                 for resource in device.plan.resources:
                     backends.append(open_resource(resource, fd_sets))
             except BaseException:
-                for fd in backends:
-                    os.close(fd)
+                for opened in backends:
+                    os.close(opened.fd)
                 raise
             supervisor.add(
                 device.device_id,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import _stat as stat
 import posix as os
 
+from vmm_main.device_supervisor.disk_image import open_disk_image
+from vmm_main.device_supervisor.opened_resource import OpenedResource
 from vmm_main.errors import ConfigurationError
 
 TYPE_CHECKING = False
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
     from vmm_main.fd_sets import FdSets
 
 
-def open_resource(resource: Resource, fd_sets: FdSets) -> int:
-    """A descriptor of the caller's own.
+def open_resource(resource: Resource, fd_sets: FdSets) -> OpenedResource:
+    """A descriptor of the caller's own, and what was found out about it.
 
     Raises:
         ConfigurationError: It can't be opened, or is something else.
@@ -22,7 +24,7 @@ def open_resource(resource: Resource, fd_sets: FdSets) -> int:
     return _OPENERS[resource.kind](resource, fd_sets)
 
 
-def _open_character_device(resource: Resource, fd_sets: FdSets) -> int:
+def _open_character_device(resource: Resource, fd_sets: FdSets) -> OpenedResource:
     """For reading, non-blocking: a source that has nothing yet must not keep a worker from its other work."""
     allowed = "allowed is a character device that can be read, such as /dev/urandom"
     given = fd_sets.find(resource.path, resource.named)
@@ -40,7 +42,7 @@ def _open_character_device(resource: Resource, fd_sets: FdSets) -> int:
     if not stat.S_ISCHR(os.fstat(fd).st_mode):
         os.close(fd)
         raise ConfigurationError(f"{resource.named}: not a character device; {allowed}")
-    return fd
+    return OpenedResource(fd)
 
 
-_OPENERS = {"character-device": _open_character_device}
+_OPENERS = {"character-device": _open_character_device, "disk-image": open_disk_image}

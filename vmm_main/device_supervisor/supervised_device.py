@@ -28,6 +28,7 @@ from vmm_main.device_supervisor.device_state import (
     STOPPED,
 )
 from vmm_main.device_supervisor.driver_side import DriverSide
+from vmm_main.device_supervisor.held_descriptors import HeldDescriptors
 from vmm_main.device_supervisor.restart_policy import LONGEST_DELAY_S, RestartPolicy
 from vmm_main.errors import HostError
 from vmm_main.log import Logger
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from device_procs.device_module import DeviceModule, DevicePlan
     from vmm_main.device_supervisor.device_setup import DriverRings
+    from vmm_main.device_supervisor.opened_resource import OpenedResource
     from vmm_main.device_supervisor.supervisor import DeviceSupervisor
 
 _log = Logger("supervisor")
@@ -47,8 +49,8 @@ _log = Logger("supervisor")
 class SupervisedDevice(DriverSide, ProcessListener):
     """The device, and the owner of its processes."""
 
-    __slots__ = ("_backends", "_features_known", "_next_start", "_operator_restart", "_policy", "_process",
-                 "_quiesced", "_rings", "_state_record", "_vocabulary", "_waiting_resets", "gid", "is_stuck",
+    __slots__ = ("_features_known", "_next_start", "_operator_restart", "_policy", "_process", "_quiesced",
+                 "_rings", "_state_record", "_vocabulary", "_waiting_resets", "gid", "held", "is_stuck",
                  "last_cause", "module", "on_death", "on_restart_limit", "plan", "restarts", "since_s",
                  "start_deaths", "state", "uid")  # fmt: skip
 
@@ -58,7 +60,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
         device_id: str,
         module: DeviceModule,
         plan: DevicePlan,
-        backends: tuple[int, ...],
+        backends: tuple[OpenedResource, ...],
         *,
         on_death: str,
         on_restart_limit: str,
@@ -69,7 +71,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
         super().__init__(supervisor, device_id, module, plan)
         self.module = module
         self.plan = plan
-        self._backends = backends
+        self.held = HeldDescriptors(module, plan, backends)
         self.on_death = on_death
         self.on_restart_limit = on_restart_limit
         self.uid = uid
@@ -135,14 +137,16 @@ class SupervisedDevice(DriverSide, ProcessListener):
         assert self._process is not None
         memory_fd, regions = self._supervisor.memory()
         fields = configure_fields(
-            self.plan.config,
+            self.held.config,
             regions,
-            backends=len(self._backends),
+            backends=len(self.held.backends),
             queues=len(self.queue_max_sizes),
             seccomp=self._supervisor.seccomp,
+            inflight=self.held.inflight is not None,
             state=self._state_record,
         )
-        descriptors = (memory_fd, *self._backends, *self.kick_fds, *self.call_fds)
+        held = self.held
+        descriptors = (memory_fd, *held.backends, *self.kick_fds, *self.call_fds, *held.log_fds)
         self._process.send("CONFIGURE", fields, descriptors)
 
     def begin_quiesce(self) -> None:
@@ -208,8 +212,9 @@ class SupervisedDevice(DriverSide, ProcessListener):
     def close(self) -> None:
         """Closes what outlives the processes; they must be gone."""
         self._next_start.cancel()
-        for fd in (*self._backends, *self.kick_fds, *self.call_fds):
+        for fd in (*self.kick_fds, *self.call_fds):
             os.close(fd)
+        self.held.close()
 
     # What the process says.
 
@@ -290,6 +295,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
 
     def take_rings(self, rings: DriverRings) -> None:
         """The driver has set up its rings."""
+        self.held.driver_begins()
         self._rings = rings
         if self.state == READY:
             self._give_rings(fresh=True)

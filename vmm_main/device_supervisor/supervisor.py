@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from device_procs.device_module import DeviceModule, DevicePlan
     from vmm_main.device_supervisor.device_process import DeviceProcess
     from vmm_main.device_supervisor.driver_side import DriverSide
+    from vmm_main.device_supervisor.opened_resource import OpenedResource
     from vmm_main.device_supervisor.restart_policy import RestartPolicy
     from vmm_main.device_supervisor.spawner import Spawner
     from vmm_main.device_supervisor.uid_lease import UidLease
@@ -98,7 +99,7 @@ class DeviceSupervisor:
         device_id: str,
         module: DeviceModule,
         plan: DevicePlan,
-        backends: tuple[int, ...],
+        backends: tuple[OpenedResource, ...],
         *,
         on_death: str,
         on_restart_limit: str,
@@ -213,7 +214,7 @@ class DeviceSupervisor:
             "kind": device.module.kind,
             "host_uid": device.uid,
             "host_gid": device.gid,
-            "limits": {"nofile": _DESCRIPTORS, "fsize": 0, "data": _DATA_BYTES},
+            "limits": {"nofile": _DESCRIPTORS, "fsize": device.held.file_bytes, "data": _DATA_BYTES},
             "seccomp": self.seccomp,
         }
         try:

@@ -63,6 +63,7 @@ class ZygoteRig:
         options += [word for option in xoptions for word in ("-X", option)]
         self.spawner = Spawner(own_uids=self.own_uids, seccomp=seccomp, zygote_options=tuple(options))
         self.devices = 0
+        self.limits = LIMITS
         self.zygote_pid = -1
         self.zygote: Channel
         self.new_zygote()
@@ -91,7 +92,7 @@ class ZygoteRig:
             "kind": kind,
             "host_uid": uid,
             "host_gid": gid,
-            "limits": LIMITS,
+            "limits": self.limits,
             "seccomp": self.seccomp,
             **changes,
         }

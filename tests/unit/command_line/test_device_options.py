@@ -136,7 +136,7 @@ def test_ids_are_unique_among_devices_and_among_objects() -> None:
 
 
 def test_help_and_reference_have_every_kind() -> None:
-    (device, its_object) = TABLE.options
+    (device, _drive, its_object) = TABLE.options
     assert isinstance(device.variants, DeviceVariants)
     assert isinstance(its_object.variants, ObjectVariants)
     modules = [module_of(kind) for kind in KINDS]

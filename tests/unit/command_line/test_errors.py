@@ -57,7 +57,20 @@ def good_value(option: Option, key: str) -> str:
     """A text that this key takes."""
     if variants_of(option) is not None and key == option.first_key:
         return str(variants_of(option).all()[0][0])
-    for text in ("4", "on", "microvm", "kvm", "utc", "host", "none", "pty", "control", "restart", "stop"):
+    for text in (
+        "4",
+        "on",
+        "microvm",
+        "kvm",
+        "utc",
+        "host",
+        "none",
+        "pty",
+        "raw",
+        "control",
+        "restart",
+        "stop",
+    ):
         try:
             option.keys[key].value_type.read(text)
         except ValueError:

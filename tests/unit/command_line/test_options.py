@@ -213,6 +213,6 @@ def test_a_key_without_effect_is_noted(arguments: list[str], noted: str) -> None
 
 
 def test_options_whose_devices_come_later_are_unknown() -> None:
-    for option in ("-drive", "-netdev", "-mem-path", "-blockdev"):
+    for option in ("-netdev", "-mem-path", "-blockdev"):
         with pytest.raises(ConfigurationError, match=f"^{option}: no such option"):
             parse([*MINIMUM, option, "x"])

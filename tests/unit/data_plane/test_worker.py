@@ -25,7 +25,14 @@ HANGS_AFTER_S = 120
 
 @pytest.fixture(scope="module", params=[MEMORY, THREADS], ids=["memory", "threads"])
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    names = ("guest_memory.c", "virtqueue.c", "virtqueue_errors.c", "worker.c", "null_device.c")
+    names = (
+        "guest_memory.c",
+        "inflight_log.c",
+        "virtqueue.c",
+        "virtqueue_errors.c",
+        "worker.c",
+        "null_device.c",
+    )
     rng = CHECKOUT / "device_procs" / "virtio_rng"
     sources = [
         *(DATA_PLANE / name for name in names),

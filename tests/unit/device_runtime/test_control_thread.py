@@ -210,7 +210,7 @@ def test_configure_comes_first(device: DeviceRig) -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"backends": 2}, "2 back ends and 1 queues that complete in order need 5"),
+        ({"backends": 2}, "2 back ends, 1 queues and inflight=False need 5"),
         ({"queues": 2}, "CONFIGURE with 4 descriptors"),
         ({"inflight": True}, "inflight=True"),
         ({"memory": []}, ""),

@@ -1,0 +1,90 @@
+"""A jailed disk process, its image, and a driver on each queue."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from device_procs.device_module import Resource
+from device_procs.virtio_blk.module import MODULE, QUEUE_SIZE_MAX
+from tests.device.device_rig import DeviceRig
+from tests.device.virtio_blk.disk_driver import DiskDriver
+from tests.device.zygote.zygote_rig import ZygoteRig
+from vmm_main.device_supervisor.disk_image import open_disk_image
+from vmm_main.fd_sets import FdSets
+
+FLUSH_FEATURE = 1 << 9
+# What Linux takes of what is offered, with FLUSH.
+ALL = (1 << 64) - 1
+
+
+class DiskRig(DeviceRig):
+    """One disk, configured and READY.
+
+    Attributes:
+        features: Offered.
+        config_space: As the driver reads it.
+        drivers: By queue; once run() was called.
+    """
+
+    def __init__(
+        self,
+        zygote: ZygoteRig,
+        image: Path,
+        *,
+        queues: int = 1,
+        readonly: bool = False,
+        direct: bool = False,
+        serial: bytes = b"",
+        data_bytes: int = 65536,
+    ) -> None:
+        super().__init__(MODULE, zygote.start, seccomp=zygote.seccomp)
+        self._data_bytes = data_bytes
+        resource = Resource("disk-image", str(image), f"image {image}", writable=not readonly, direct=direct)
+        self._opened = open_disk_image(resource, FdSets([]))
+        zygote.limits = {**zygote.limits, "fsize": self._opened.file_bytes}
+        self._config = {
+            "read_only": readonly,
+            "direct": direct,
+            "serial": serial,
+            "queues": queues,
+            **self._opened.facts,
+        }
+        self.make_queues(*[QUEUE_SIZE_MAX] * queues)
+        self.get_ready()
+
+    def get_ready(self) -> None:
+        self.expect("BIRTH_CERTIFICATE")
+        self.configure(self._config, (self._opened.fd,))
+        self.logged: list[str] = []
+        while (message := self.next_message()).name == "LOG":
+            self.logged.append(message.fields["text"])
+        assert message.name == "READY", message.fields
+        self.features: int = message.fields["features"]
+        self.config_space: bytes = message.fields["config"]
+
+    def run(self, features: int = ALL, *, resume: bool = False) -> DiskDriver:
+        """What main does at DRIVER_OK, for all queues; the first one's driver."""
+        self.accepted = features & self.features
+        if not resume:
+            assert self.inflight is not None
+            self.inflight.clear()
+        for index in range(len(self.queues)):
+            self.run_queue(index, self.accepted, None if resume else 0)
+        self.drivers = [DiskDriver(self.ram, queue, self._data_bytes) for queue in self.queues]
+        return self.drivers[0]
+
+    def take_over(self) -> None:
+        """A successor on the same rings, as main makes one; the process before it is reaped."""
+        self.start_successor()
+        self.get_ready()
+        for index in range(len(self.queues)):
+            self.run_queue(index, self.accepted, None)
+
+    def metrics(self) -> dict[str, Any]:
+        return self.request("GET_METRICS", "METRICS")
+
+    def close(self) -> None:
+        super().close()
+        os.close(self._opened.fd)

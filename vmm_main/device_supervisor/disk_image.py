@@ -1,0 +1,121 @@
+"""Opens a disk's image: a raw file or a block device, locked against a second writer."""
+
+from __future__ import annotations
+
+import _stat as stat
+import errno
+import posix as os
+
+from vmm_main.device_supervisor.opened_resource import OpenedResource
+from vmm_main.errors import ConfigurationError
+from vmm_main.kvm._kvm import ffi, lib
+from vmm_main.log import Logger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from device_procs.device_module import Resource
+    from vmm_main.fd_sets import FdSets
+
+_SECTOR_BYTES = 512
+_O_DIRECT = 0o40000
+_ALLOWED = "allowed is a raw image or a block device, of at least 512 bytes"
+
+_log = Logger("disk")
+
+
+def open_disk_image(resource: Resource, fd_sets: FdSets) -> OpenedResource:
+    """A description of its own, so that its flags and its lock are this disk's alone.
+
+    Raises:
+        ConfigurationError: It can't be opened, is something else, or is in use.
+    """
+    fd = _open(resource, fd_sets)
+    try:
+        return _look(resource, fd)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def _open(resource: Resource, fd_sets: FdSets) -> int:
+    given = fd_sets.find(resource.path, resource.named, write=resource.writable)
+    path = resource.path if given is None else f"/proc/self/fd/{given}"
+    flags = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | (os.O_RDWR if resource.writable else os.O_RDONLY)
+    try:
+        # Looked at before it is opened: to open some things (a tape, a FIFO) does something.
+        _check_kind(resource, os.stat(path).st_mode)
+        return os.open(path, flags | (_O_DIRECT if resource.direct else 0))
+    except OSError as error:
+        if error.errno == errno.EINVAL and resource.direct:
+            _refuse_direct(resource)
+        hint = "" if not resource.writable else "; readonly=on asks for reading only"
+        needs = "reading and writing" if resource.writable else "reading"
+        raise ConfigurationError(
+            f"{resource.named}: can't open for {needs}: {error.strerror}; {_ALLOWED}{hint}"
+        ) from error
+
+
+def _check_kind(resource: Resource, mode: int) -> None:
+    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+        raise ConfigurationError(f"{resource.named}: neither a file nor a block device; {_ALLOWED}")
+
+
+def _look(resource: Resource, fd: int) -> OpenedResource:
+    found = ffi.new("struct disk_file *")
+    error = lib.disk_file_look(fd, found)
+    if error < 0:
+        raise ConfigurationError(f"{resource.named}: can't be read: {os.strerror(-error)}; {_ALLOWED}")
+    _check_kind(resource, found.kind)
+    if resource.writable and found.read_only:
+        raise ConfigurationError(
+            f"{resource.named}: the device is write-protected; allowed is readonly=on for such a one"
+        )
+    if resource.direct and found.offset_alignment == 0:
+        _refuse_direct(resource)
+    _lock(resource, fd)
+    return OpenedResource(fd, _facts(resource, found), int(found.bytes))
+
+
+def _facts(resource: Resource, found: Any) -> dict[str, int]:
+    size_bytes = int(found.bytes)
+    block_bytes = int(found.logical_block_bytes)
+    if resource.direct:
+        block_bytes = max(block_bytes, int(found.offset_alignment))
+    if size_bytes < block_bytes:
+        raise ConfigurationError(f"{resource.named}: {size_bytes} bytes; {_ALLOWED}")
+    rest = size_bytes % block_bytes
+    if rest:
+        _log.warning(
+            f"{resource.named}: the last {rest} bytes are no whole block; the guest doesn't see them"
+        )
+    return {
+        "capacity_sectors": (size_bytes - rest) // _SECTOR_BYTES,
+        "block_bytes": block_bytes,
+        "physical_block_bytes": max(block_bytes, int(found.physical_block_bytes)),
+        "memory_alignment": max(1, int(found.memory_alignment)) if resource.direct else 1,
+    }
+
+
+def _refuse_direct(resource: Resource) -> NoReturn:
+    raise ConfigurationError(
+        f"{resource.named}: direct=on: its file system has no direct I/O; allowed is direct=off there"
+    )
+
+
+def _lock(resource: Resource, fd: int) -> None:
+    error = lib.disk_file_lock(fd, resource.writable)
+    if error == 0:
+        return
+    if -error != errno.EAGAIN:
+        raise ConfigurationError(
+            f"{resource.named}: can't be locked: {os.strerror(-error)}; allowed is a file system with locks"
+        )
+    from vmm_main.device_supervisor.lock_holders import holders_in_words
+
+    others = "somebody writes to it" if not resource.writable else "it is in use"
+    raise ConfigurationError(
+        f"{resource.named}: {others}{holders_in_words(fd)}; allowed are one writer, or readers only "
+        "(readonly=on)"
+    )
