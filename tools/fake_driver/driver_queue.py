@@ -143,6 +143,23 @@ class DriverQueue:
                 raise TimeoutError(f"no call within {timeout_s:g} s ({os.strerror(-result)})")
         return taken
 
+    def wait_for_call_or(self, fd: int, timeout_s: float) -> None:
+        """Waits until something is completed, or fd is readable.
+
+        Raises:
+            TimeoutError: Neither came in time.
+        """
+        if lib.fake_queue_ask_for_call(self._c):
+            return
+        poll = select.poll()
+        poll.register(self._eventfds[1], select.POLLIN)
+        poll.register(fd, select.POLLIN)
+        ready = dict(poll.poll(timeout_s * 1000))
+        if not ready:
+            raise TimeoutError(f"no call within {timeout_s:g} s")
+        if self._eventfds[1] in ready:
+            os.eventfd_read(self._eventfds[1])
+
     def wait_for_call(self, timeout_s: float) -> bool:
         """Waits for the call eventfd alone, without a look at the rings; returns whether it came."""
         poll = select.poll()

@@ -118,16 +118,21 @@ int fake_queue_take(struct fake_queue *queue, uint32_t *written)
     return (int)entry[0];
 }
 
+int fake_queue_ask_for_call(struct fake_queue *queue)
+{
+    if (queue->event_idx)
+        __atomic_store_n(used_event(queue), queue->used_seen, __ATOMIC_RELEASE);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return __atomic_load_n(used_field(queue, 1), __ATOMIC_ACQUIRE) != queue->used_seen;
+}
+
 int fake_queue_wait(struct fake_queue *queue, int timeout_ms)
 {
     struct pollfd call = {.fd = queue->call_fd, .events = POLLIN};
     uint64_t value;
     int ready;
 
-    if (queue->event_idx)
-        __atomic_store_n(used_event(queue), queue->used_seen, __ATOMIC_RELEASE);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (__atomic_load_n(used_field(queue, 1), __ATOMIC_ACQUIRE) != queue->used_seen)
+    if (fake_queue_ask_for_call(queue))
         return 0;
     do {
         ready = poll(&call, 1, timeout_ms);

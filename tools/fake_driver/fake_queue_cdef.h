@@ -35,6 +35,8 @@ void fake_queue_publish(struct fake_queue *queue);
 int fake_queue_kick(struct fake_queue *queue);
 /* A completed chain's head, and what was written; -EAGAIN if there is none, -EPROTO for one that wasn't offered. */
 int fake_queue_take(struct fake_queue *queue, uint32_t *written);
+/* Asks to be called at the next completion, and returns whether there is one already: then no call may come. */
+int fake_queue_ask_for_call(struct fake_queue *queue);
 /* Asks to be called at the next completion, and waits for it. Returns 0 or -ETIMEDOUT. */
 int fake_queue_wait(struct fake_queue *queue, int timeout_ms);
 /*

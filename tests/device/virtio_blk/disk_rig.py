@@ -39,11 +39,11 @@ class DiskRig(DeviceRig):
         serial: bytes = b"",
         data_bytes: int = 65536,
     ) -> None:
-        super().__init__(MODULE, zygote.start, seccomp=zygote.seccomp)
         self._data_bytes = data_bytes
         resource = Resource("disk-image", str(image), f"image {image}", writable=not readonly, direct=direct)
         self._opened = open_disk_image(resource, FdSets([]))
         zygote.limits = {**zygote.limits, "fsize": self._opened.file_bytes}
+        super().__init__(MODULE, zygote.start, seccomp=zygote.seccomp)
         self._config = {
             "read_only": readonly,
             "direct": direct,
