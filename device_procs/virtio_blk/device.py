@@ -94,7 +94,7 @@ class BlkDevice(Device):
             what = _OPERATIONS.get(latest.failed_type, "request")
             why, sector = os.strerror(latest.failed_errno), latest.failed_sector
             count = failures - self._told_failures
-            more = "" if count == 1 else f"; {count} requests have failed since this was last said"
+            more = "" if count == 1 else f" (and {count - 1} more)"
             reports.append(("error", f"the host fails a {what} at sector {sector}: {why}{more}"))
             self._told_failures = failures
         return reports

@@ -41,7 +41,7 @@ class Spawner:
             return
         from os import fsencode
 
-        code, path = _module_path()
+        code, path = module_path()
         command = [
             _NAME,
             b"%d" % os.getpid(),
@@ -133,7 +133,7 @@ def _launcher() -> str:
     return str(given) if given is not None else f"{sys.executable.rpartition('/')[0]}/bulkhead"
 
 
-def _module_path() -> tuple[str, str]:
+def module_path() -> tuple[str, str]:
     """The folder of our own packages, and all folders that a zygote imports from."""
     given = sys._xoptions.get("bulkhead_path")
     if given is not None:

@@ -9,7 +9,7 @@ import random
 import struct
 from pathlib import Path
 
-from tests.device.virtio_blk.disk_driver import (
+from tools.fake_driver.disk_driver import (
     DISCARD,
     FLUSH,
     IN,

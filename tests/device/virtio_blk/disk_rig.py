@@ -8,9 +8,10 @@ from typing import Any
 
 from device_procs.device_module import Resource
 from device_procs.virtio_blk.module import MODULE, QUEUE_SIZE_MAX
+from ipc.messages import Message
 from tests.device.device_rig import DeviceRig
-from tests.device.virtio_blk.disk_driver import DiskDriver
 from tests.device.zygote.zygote_rig import ZygoteRig
+from tools.fake_driver.disk_driver import DiskDriver
 from vmm_main.device_supervisor.disk_image import open_disk_image
 from vmm_main.fd_sets import FdSets
 
@@ -38,11 +39,16 @@ class DiskRig(DeviceRig):
         direct: bool = False,
         serial: bytes = b"",
         data_bytes: int = 65536,
+        file_bytes: int | None = None,
     ) -> None:
+        """Opens the image as main does, and has a process made that may write file_bytes of it."""
         self._data_bytes = data_bytes
         resource = Resource("disk-image", str(image), f"image {image}", writable=not readonly, direct=direct)
         self._opened = open_disk_image(resource, FdSets([]))
-        zygote.limits = {**zygote.limits, "fsize": self._opened.file_bytes}
+        zygote.limits = {
+            **zygote.limits,
+            "fsize": self._opened.file_bytes if file_bytes is None else file_bytes,
+        }
         super().__init__(MODULE, zygote.start, seccomp=zygote.seccomp)
         self._config = {
             "read_only": readonly,
@@ -81,6 +87,18 @@ class DiskRig(DeviceRig):
         self.get_ready()
         for index in range(len(self.queues)):
             self.run_queue(index, self.accepted, None)
+
+    def request_or_complaint(self, name: str, until: str | None = None) -> Message:
+        """A request without fields; the next message, or the next of that name."""
+        self.channel.send(Message(name, {}, self.channel.new_request_id()))
+        while (message := self.next_message()).name != until and until is not None:
+            pass
+        return message
+
+    @property
+    def memory_alignment(self) -> int:
+        """Of buffers, for O_DIRECT."""
+        return int(self._opened.facts["memory_alignment"])
 
     def metrics(self) -> dict[str, Any]:
         return self.request("GET_METRICS", "METRICS")

@@ -14,7 +14,7 @@ from pathlib import Path
 from device_procs.data_plane.build_data_plane import C_FLAGS, LINK_FLAGS, PACKAGE, SOURCES, make_ffi
 from seccomp_profiles.compile_profiles import FILTER_SOURCES
 from tools.build_cache import cached
-from vmm_main.device_supervisor.spawner import _module_path
+from vmm_main.device_supervisor.spawner import module_path
 
 CHECKOUT = PACKAGE.parent
 POINTS_HEADER = PACKAGE / "fault_injection" / "crash_points.h"
@@ -39,11 +39,11 @@ def _make(directory: Path) -> None:
     generated = directory / "device_procs" / "data_plane" / "_data_plane.c"
     make_ffi().emit_c_code(str(generated))
     library = generated.with_name(f"_data_plane{sysconfig.get_config_var('EXT_SUFFIX')}")
-    command: list[str | Path] = [
+    sources = [generated, *SOURCES, *(CHECKOUT / source for source in FILTER_SOURCES)]
+    command = [
         *("gcc", "-shared", "-fPIC", *C_FLAGS, "-DBULKHEAD_FAULT_BUILD"),
-        *("-I", CHECKOUT, "-I", sysconfig.get_path("include")),
-        *("-o", library, generated, *SOURCES, *(CHECKOUT / source for source in FILTER_SOURCES)),
-        *LINK_FLAGS,
+        *("-I", str(CHECKOUT), "-I", sysconfig.get_path("include")),
+        *("-o", str(library), *map(str, sources), *LINK_FLAGS),
     ]
     subprocess.run(command, check=True, cwd=CHECKOUT)
 
@@ -52,5 +52,5 @@ def fault_build_option() -> str:
     """The -X option of a zygote with that build, which is made when it is first asked for."""
     sources = [*SOURCES, *(CHECKOUT / source for source in FILTER_SOURCES)]
     directory = cached("fault-build", [*_CODE, *sources, *_HEADERS, *C_FLAGS], _make)
-    _, folders = _module_path()
+    _, folders = module_path()
     return f"bulkhead_path={directory}:{folders}"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.device.virtio_blk.conftest import IMAGE_BYTES, StartDisk
-from tests.device.virtio_blk.disk_driver import (
+from tests.device.virtio_blk.engine import engine_here
+from tools.fake_driver.disk_driver import (
     DISCARD,
     FLUSH,
     GET_ID,
@@ -24,7 +25,6 @@ from tests.device.virtio_blk.disk_driver import (
     WRITE_ZEROES,
     ranges,
 )
-from tests.device.virtio_blk.engine import engine_here
 from tools.fake_driver.driver_queue import DESC_F_NEXT, DESC_F_WRITE
 
 # virtio 1.2, 5.2.3

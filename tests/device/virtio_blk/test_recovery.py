@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.device.virtio_blk.disk_driver import HANGS_AFTER_S
 from tests.device.virtio_blk.disk_load import BLOCK_BYTES, DiskLoad, LostOrDoubledError
 from tests.device.virtio_blk.disk_rig import DiskRig
 from tests.device.virtio_blk.fault_build import CRASHED_STATUS, CRASHES, POINTS, fault_build_option
 from tests.device.zygote.zygote_rig import ZygoteRig
+from tools.fake_driver.disk_driver import HANGS_AFTER_S
 from tools.fake_driver.driver_queue import DriverError
 
 pytestmark = pytest.mark.timeout(900)

@@ -51,7 +51,12 @@ class DiskDriver:
         self._lengths: dict[int, tuple[int, bool]] = {}
 
     def data_gpa(self, slot: int, skip: int = 0) -> int:
+        """Where a slot's data begins, in guest memory."""
         return self.queue.buffers_gpa + slot * self._stride + _DATA_AT + skip
+
+    def status_gpa(self, slot: int) -> int:
+        """Where its status byte is."""
+        return self.queue.buffers_gpa + slot * self._stride + _STATUS_AT
 
     def offer(
         self, slot: int, kind: int, sector: int = 0, out: bytes = b"", *, room: int = 0, skip: int = 0
@@ -93,6 +98,7 @@ class DiskDriver:
         return head // 3, self.answer(head // 3, written)
 
     def answer(self, slot: int, written: int) -> Answer:
+        """What a request that has ended has left in memory."""
         base = self.queue.buffers_gpa + slot * self._stride
         data, has_room = self._lengths[slot]
         length = max(0, written - 1) if has_room else 0
