@@ -119,6 +119,25 @@ bool option_is(const char *name, const char *value)
     return *value == '\0' && (*text == '\0' || *text == ' ');
 }
 
+bool option_is_there(const char *name)
+{
+    const char *text = boot_info.command_line;
+
+    while (*text != '\0') {
+        const char *wanted = name;
+
+        while (*wanted != '\0' && *text == *wanted)
+            text++, wanted++;
+        if (*wanted == '\0' && (*text == '=' || *text == ' ' || *text == '\0'))
+            return true;
+        while (*text != '\0' && *text != ' ')
+            text++;
+        while (*text == ' ')
+            text++;
+    }
+    return false;
+}
+
 uint64_t option_number(const char *name, uint64_t otherwise)
 {
     const char *text = find_option(name);

@@ -26,6 +26,8 @@ extern struct boot_info boot_info;
 void boot_info_read(unsigned int entered_by, const void *told);
 /* Whether the command line has name=value. */
 bool option_is(const char *name, const char *value);
+/* Whether the command line has name=, or the word alone. */
+bool option_is_there(const char *name);
 /* The number behind name=, or otherwise if it isn't there. */
 uint64_t option_number(const char *name, uint64_t otherwise);
 void report_memory_map(void);
