@@ -69,7 +69,9 @@ class Bench:
         path.write_bytes(guest_code.image(code))
         return ["-kernel", str(path)]
 
-    def run(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    def run(
+        self, *arguments: str, stdin: bytes = b"", pass_fds: tuple[int, ...] = ()
+    ) -> subprocess.CompletedProcess[bytes]:
         """Runs the VMM to its end."""
         return subprocess.run(
             [self.program, *arguments],
@@ -78,6 +80,7 @@ class Bench:
             check=False,
             timeout=DEADLINE_S,
             cwd=self.directory,
+            pass_fds=pass_fds,
         )
 
     def booted(self, *arguments: str) -> Booted:

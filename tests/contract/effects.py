@@ -20,6 +20,7 @@ from tests.contract.bench import (
     wait_until,
 )
 from tests.contract.device_effects import DEVICE_EFFECTS
+from tests.contract.disk_effects import DISK_EFFECTS
 from tests.contract.effect import Effect
 from tests.contract.guest_code import ANSWER_ONE_MORE, POWER_OFF, SPIN, say
 from tests.unit.qmp.raw_client import RawClient
@@ -226,4 +227,5 @@ EFFECTS = {
     "nowait": Effect(["nowait"], runs_without_client, True),
     "server": Effect(["server", "nowait"], makes_the_socket, True),
     **DEVICE_EFFECTS,
+    **DISK_EFFECTS,
 }

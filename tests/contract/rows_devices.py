@@ -1,4 +1,4 @@
-"""Rows about disks, NICs, iothreads, the balloon, random numbers and huge pages; most are still to come."""
+"""Rows about NICs, iothreads, the balloon, random numbers and huge pages; most are still to come."""
 
 from __future__ import annotations
 
@@ -7,53 +7,6 @@ from tests.contract.row import Section, option, proved, untested, waits
 _DEVICES = "tests/contract/test_devices.py"
 _OF_THE_HOST = "advice about the host's own settings: nothing that Bulkhead does"
 _OF_THE_GUEST = "about the guest's kernel, which isn't Bulkhead's"
-
-DISKS = Section(
-    "Disks",
-    (
-        waits("drive_id: disk ID.", "disks", "-device refers to it; QMP names it"),
-        waits("path_on_host: disk path.", "disks", "the guest reads that file"),
-        waits("serial_num (optional): serial number of the disk.", "disks", "the guest reads it"),
-        waits(
-            "read_only (optional): whether the disk is read-only.", "disks", "the guest's write is refused"
-        ),
-        waits(
-            "direct (optional): whether to open the disk in O_DIRECT mode.",
-            "disks",
-            "the descriptor has O_DIRECT",
-        ),
-        waits("iothread (optional): iothread attribute.", "iothreads", "that thread does the I/O"),
-        waits("throttling.iops-total (optional): disk QoS", "disks", "the rate holds"),
-        waits("if (optional): driver type.", "disks", "none is taken; pflash is refused on a light VM"),
-        waits("The default value is none.", "disks", "a drive without if= is for -device"),
-        waits("The block device is none.", "disks", "if=none is what a block device has"),
-        waits("bus: bus to which the device is to be mounted.", "disks", "refused on an MMIO device"),
-        waits("addr: IDs of the slot and function", "disks", "refused on an MMIO device"),
-        waits(
-            "multifunction (optional): whether to enable PCI multi-function.",
-            "disks",
-            "refused on an MMIO device",
-        ),
-        waits("Disk configuration consists of two steps", "disks", "one of them missing is refused"),
-        waits("-drive id=drive_id,file=path_on_host[,readonly=off][,direct=off]", "disks", "each key"),
-        waits("-device virtio-blk-device,drive=drive_id,id=blkid", "disks", "each key"),
-        waits(
-            "QoS is short for quality of service.", "disks", "two throttled disks don't disturb each other"
-        ),
-        waits("you can configure QoS to limit the disk access rate", "disks", "the rate holds"),
-        waits(
-            "Currently, QoS supports the configuration of disk IOPS.", "disks", "iops-total is the only key"
-        ),
-        waits("The value range of IOPS is [0, 1000000].", "disks", "both bounds; one more is refused"),
-        waits("The value 0 indicates that the IOPS is not limited.", "disks", "0 doesn't limit"),
-        waits("The actual IOPS does not exceed the preset value", "disks", "the rate holds"),
-        waits("Only the average IOPS can be limited.", "disks", "the average is what holds"),
-        waits("Instantaneous burst traffic cannot be limited.", "disks", "a burst isn't held up"),
-        waits("-drive xxx,throttling.iops-total=200", "disks", "200 a second"),
-        waits("throttling.iops-total: I/O delivery speed of the disk", "disks", "the rate holds"),
-        waits("It does not exceed the value of this parameter.", "disks", "the rate holds"),
-    ),
-)
 
 NICS = Section(
     "NICs",
@@ -319,4 +272,4 @@ RNG = Section(
         untested("Generally, the value is greater than 1000.", "entropy", _OF_THE_HOST),
     ),
 )
-SECTIONS = (DISKS, NICS, IOTHREADS, HUGE_PAGES, BALLOON, RNG)
+SECTIONS = (NICS, IOTHREADS, HUGE_PAGES, BALLOON, RNG)

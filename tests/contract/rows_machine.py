@@ -6,6 +6,7 @@ from tests.contract.row import Section, option, proved, waits
 
 _LIMITS = "tests/contract/test_limits.py"
 _DEVICES = "tests/contract/test_devices.py"
+_DISKS = "tests/contract/test_disks.py"
 
 GENERAL = Section(
     "General",
@@ -13,7 +14,7 @@ GENERAL = Section(
         proved(
             "With StratoVirt, you can use command line parameters to specify VM configurations.",
             "the example's command line makes a VM",
-            f"{_LIMITS}::test_the_minimal_example_without_its_disk",
+            f"{_DISKS}::test_the_example_of_a_light_vm",
         ),
         waits(
             "you can interconnect StratoVirt with libvirt and use XML files to configure VMs.",
@@ -55,10 +56,17 @@ LIMITS = Section(
             f"{_LIMITS}::test_memory_out_of_the_range[262143K]",
             f"{_LIMITS}::test_memory_out_of_the_range[513G]",
         ),
+        proved(
+            "Number of VM disks (including hot plugged-in disks): [0, 6]",
+            "six disks are there; a seventh is refused on the command line",
+            f"{_DISKS}::test_disks_within_the_range[1]",
+            f"{_DISKS}::test_disks_within_the_range[6]",
+            f"{_DISKS}::test_a_seventh_disk_is_refused",
+        ),
         waits(
             "Number of VM disks (including hot plugged-in disks): [0, 6]",
-            "disks",
-            "six disks are there; a seventh is refused, on the command line and by hot-plug",
+            "hot-plug",
+            "a seventh is refused by hot-plug too",
         ),
         waits(
             "Number of VM NICs (including hot plugged-in NICs): [0, 2]",
@@ -95,10 +103,10 @@ MINIMAL = Section(
             "Debian's bzImage boots",
             "tests/linux/test_boot.py::test_kernel_boots",
         ),
-        waits(
+        proved(
             "Set the rootfs image as the virtio-blk device and add it to kernel parameters.",
-            "disks",
-            "the guest mounts its root from /dev/vda",
+            "a guest that is told root=/dev/vda reads and writes that image",
+            f"{_DISKS}::test_the_example_of_a_light_vm",
         ),
         option("Use api-channel to control StratoVirt.", "QMP greets and answers", "qmp"),
         option(
@@ -289,42 +297,42 @@ EXAMPLES = Section(
         proved(
             "$ rm -f /tmp/stratovirt.socket",
             "once it is removed, the socket is made again",
-            f"{_LIMITS}::test_the_minimal_example_without_its_disk",
+            f"{_DISKS}::test_the_examples_qmp_answers_while_it_runs",
         ),
         proved(
             "-kernel /path/to/vmlinux.bin \\",
-            "the example runs, but for its disk",
-            f"{_LIMITS}::test_the_minimal_example_without_its_disk",
+            "the example runs",
+            f"{_DISKS}::test_the_example_of_a_light_vm",
         ),
         proved(
             "-append console=ttyS0 root=/dev/vda rw reboot=k panic=1 \\",
             "the words arrive unquoted as they are in the example",
-            f"{_LIMITS}::test_the_minimal_example_without_its_disk",
+            f"{_DISKS}::test_the_example_of_a_light_vm",
         ),
-        waits(
+        proved(
             "-drive file=/home/rootfs.ext4,id=rootfs,readonly=false \\",
-            "disks",
             "the disk is there and can be written; readonly=false",
+            f"{_DISKS}::test_the_example_of_a_light_vm",
         ),
-        waits(
+        proved(
             "-device virtio-blk-device,drive=rootfs \\",
-            "disks",
             "the disk is there, without an id of its own",
+            f"{_DISKS}::test_the_example_of_a_light_vm",
         ),
         proved(
             "-qmp unix:/tmp/stratovirt.socket,server,nowait \\",
             "QMP answers while the guest runs",
-            f"{_LIMITS}::test_the_minimal_example_without_its_disk",
+            f"{_DISKS}::test_the_examples_qmp_answers_while_it_runs",
         ),
         proved(
             "-serial stdio",
             "the guest's serial port is standard output",
-            f"{_LIMITS}::test_the_minimal_example_without_its_disk",
+            f"{_DISKS}::test_the_example_of_a_light_vm",
         ),
         proved(
             "After the running is successful, the VM is created and started",
             "the guest's own code has run",
-            f"{_LIMITS}::test_the_minimal_example_without_its_disk",
+            f"{_DISKS}::test_the_example_of_a_light_vm",
         ),
     ),
 )

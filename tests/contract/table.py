@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.contract import rows_channels, rows_devices, rows_machine
+from tests.contract import rows_channels, rows_devices, rows_disks, rows_machine
 from tests.contract.left_out import LEFT_OUT
 from tests.contract.row import Row, Section
 
 CONTRACT = (Path(__file__).parent / "contract.txt").read_text(encoding="utf-8")
-SECTIONS: tuple[Section, ...] = (*rows_machine.SECTIONS, *rows_channels.SECTIONS, *rows_devices.SECTIONS)
+_PARTS = (rows_machine, rows_channels, rows_disks, rows_devices)
+SECTIONS: tuple[Section, ...] = tuple(section for part in _PARTS for section in part.SECTIONS)
 ROWS: tuple[Row, ...] = tuple(row for section in SECTIONS for row in section.rows)
 
 

@@ -173,22 +173,6 @@ def test_serial_is_at_ttys0s_place_only_when_asked_for(bench: Bench) -> None:
     assert bench.run(*bench.guest(say(b"x") + POWER_OFF)).stdout == b""
 
 
-def test_the_minimal_example_without_its_disk(bench: Bench) -> None:
-    """As it is in the contract but for -drive and -device: not quoted, in its order."""
-    path = bench.directory / "stratovirt.socket"
-    words = ["console=ttyS0", "root=/dev/vda", "rw", "reboot=k", "panic=1"]
-    rest = ["-append", *words, "-qmp", f"unix:{path},server,nowait", "-serial", "stdio"]
-    with bench.running(*bench.guest(say(b"!") + SPIN), *rest) as process:
-        assert process.stdout is not None
-        assert process.stdout.read(1) == b"!"
-        assert answers(str(path))
-    path.unlink()  # killed, it couldn't; "rm -f" of the example
-    ran = bench.run(*bench.guest(REPORT), *rest)
-    assert ran.returncode == 0
-    assert b"console=ttyS0 root=/dev/vda rw reboot=k panic=1\0" in ran.stdout
-    assert not path.exists()
-
-
 def test_options_come_in_any_order(bench: Bench) -> None:
     serial, append = ["-serial", "stdio"], ["-append", *COMMAND_LINE.split()]
     first, last = bench.guest(REPORT), ["-m", "300"]

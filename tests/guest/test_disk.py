@@ -73,6 +73,26 @@ def device_pid(client: RawClient) -> int:
     return int(device["pid"] or 0)
 
 
+def test_qmp_tells_of_disks(start: StartBareMetal, image: Path) -> None:
+    vm = start_disk(start, image, "rounds=100000", drive=",direct=on", sockets=1)
+    client = vm.connect()
+    assert vm.report.wait_for("round") == "0x64"
+    (described,) = client.execute("query-block")["return"]
+    assert (described["device"], described["qdev"]) == ("d0", "blk0")
+    assert described["inserted"]["image"]["virtual-size"] == SECTORS * SECTOR
+    assert described["inserted"]["cache"] == {"writeback": True, "direct": True, "no-flush": False}
+    (said,) = client.execute("query-blockstats")["return"]
+    assert (said["device"], said["qdev"], said["io-status"]) == ("d0", "blk0", "ok")
+    stats = said["stats"]
+    assert stats["wr_operations"] >= stats["flush_operations"] >= 100
+    assert stats["wr_bytes"] == stats["wr_operations"] * SECTOR
+    assert stats["rd_operations"] >= 100
+    assert (stats["failed_operations"], stats["invalid_operations"]) == (0, 0)
+    client.execute("quit")
+    client.close()
+    vm.expect_end()
+
+
 def test_killed_while_the_guest_writes(start: StartBareMetal, image: Path) -> None:
     """Each write is flushed and read back; the guest sees no error, and all it was told is in the image."""
     rounds, kills = 1000, 8

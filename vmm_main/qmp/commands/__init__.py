@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from vmm_main.qmp.commands import descriptors, device_processes, inventory, protocol, vm_state
+from vmm_main.qmp.commands import block, descriptors, device_processes, inventory, protocol, vm_state
 
-TABLES = (protocol.TABLE, vm_state.TABLE, inventory.TABLE, device_processes.TABLE, descriptors.TABLE)
+TABLES = (
+    protocol.TABLE,
+    vm_state.TABLE,
+    inventory.TABLE,
+    block.TABLE,
+    device_processes.TABLE,
+    descriptors.TABLE,
+)
