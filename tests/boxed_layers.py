@@ -25,6 +25,7 @@ from pathlib import Path
 import pytest
 
 from tools.guest_image.image import guest_image
+from tools.root_disk.disk import root_disk
 from tools.setup.host_kind import HostKind, host_kind
 
 TESTS = Path(__file__).parent
@@ -34,12 +35,13 @@ BOOTS_AT_MOST = 8
 # The pytest in the box sends a heartbeat every few seconds (box_report_stream.py); a frozen box sends none.
 # A process that can't be killed in a box that is half alive stops only its test.
 SILENCE_S = 90.0
+HEARTBEAT = b"\n"
 TEST_LIMIT_S = 480.0
 TEST_LIMIT_FULL_S = 3600.0
 BOX_TIMEOUT_FULL_S = 4 * 3600
 # The tests' fixtures find the guest's files by this: in the box, asking apt for what is current takes long.
-HEARTBEAT = b"\n"
 GUEST_IMAGE_VARIABLE = "BULKHEAD_GUEST_IMAGE"
+ROOT_DISK_VARIABLE = "BULKHEAD_ROOT_DISK"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -189,6 +191,8 @@ class BoxedRun:
         if GUEST_IMAGE_VARIABLE not in environment:
             environment[GUEST_IMAGE_VARIABLE] = str(guest_image().directory)
         self._test_limit_s = TEST_LIMIT_FULL_S if full else TEST_LIMIT_S
+        if ROOT_DISK_VARIABLE not in environment and any("tests/linux/" in each for each in node_ids):
+            environment[ROOT_DISK_VARIABLE] = str(root_disk())
         self._process = subprocess.Popen(
             [str(lab), "--timeout", str(limit_s), "--", *command],
             cwd=config.rootpath,

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.boxed_layers import GUEST_IMAGE_VARIABLE
+from tests.boxed_layers import GUEST_IMAGE_VARIABLE, ROOT_DISK_VARIABLE
 from tests.linux.linux_guest import LinuxGuest
 from tools.guest_image.image import GuestImage, guest_image
+from tools.root_disk import disk
 
 StartGuest = Callable[..., LinuxGuest]
 
@@ -22,6 +23,13 @@ def image() -> GuestImage:
     """The guest's kernel, in three forms, and its initramfs."""
     made = os.environ.get(GUEST_IMAGE_VARIABLE)
     return GuestImage(Path(made)) if made else guest_image()
+
+
+@pytest.fixture(scope="session")
+def root_disk() -> Path:
+    """A root disk of Debian, which all tests share: a guest that writes needs a copy."""
+    made = os.environ.get(ROOT_DISK_VARIABLE)
+    return Path(made) if made else disk.root_disk()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from tools.guest_image.vmlinux import KernelFormatError
 
 DESCRIPTION = """Make the guest that tests and quickstart boot, from Debian's packages, without being root and
 without booting anything, and print the directory that holds it: bzImage, vmlinux (ELF with PVH note),
-vmlinux.bin (flat, for 16 MiB), initramfs (busybox, the virtio modules, a shell on the console)."""
+vmlinux.bin (flat, for 16 MiB), initramfs (busybox, the virtio modules, a shell on the console), and
+disk-initramfs (the modules, then over to the disk that root= names; tools/root_disk/make makes one)."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,11 @@ class GuestImage:
         """The user space."""
         return self.directory / "initramfs"
 
+    @property
+    def disk_initramfs(self) -> Path:
+        """What stands between the kernel and a root disk: its drivers, which Debian has as modules."""
+        return self.directory / "disk-initramfs"
+
 
 def guest_image() -> GuestImage:
     """The guest's files, made if need be.
@@ -82,14 +88,16 @@ def guest_image() -> GuestImage:
         packed.rename(image.bzimage)
         extract_vmlinux(image.bzimage, image.vmlinux)
         flatten(image.vmlinux, image.flat)
-        _write_initramfs(image.initramfs, directory / "lib" / "modules")
+        modules = module_order.load_order(directory / "lib" / "modules", MODULES)
+        _write_initramfs(image.initramfs, modules)
+        _write_disk_initramfs(image.disk_initramfs, modules)
         shutil.rmtree(directory / "boot")
         shutil.rmtree(directory / "lib")
 
     return GuestImage(cached("guest", parts, make))
 
 
-def _write_initramfs(path: Path, modules: Path) -> None:
+def _write_initramfs(path: Path, modules: Sequence[Path]) -> None:
     with Initramfs(path) as archive:
         for name in ("dev", "proc", "sys", "root", "run", "tmp"):
             archive.directory(name)
@@ -103,8 +111,23 @@ def _write_initramfs(path: Path, modules: Path) -> None:
         archive.file("etc/passwd", b"root::0:0:root:/root:/bin/sh\n")
         archive.file("etc/acpi/PWRF/00000080", b"#!/bin/sh\nexec poweroff\n", 0o755)
         add_busybox(archive)
-        order = module_order.load_order(modules, MODULES)
-        for module in order:
-            archive.file(f"modules/{module_order.module_name(module)}.ko", module_order.read_module(module))
-        names = "".join(f"{module_order.module_name(module)}.ko\n" for module in order)
-        archive.file("modules/order", names.encode())
+        _add_modules(archive, modules)
+
+
+def _write_disk_initramfs(path: Path, modules: Sequence[Path]) -> None:
+    with Initramfs(path) as archive:
+        for name in ("dev", "proc", "sys", "mnt"):
+            archive.directory(name)
+        archive.character_device("dev/console", 5, 1)
+        archive.symlink("sbin", "bin")
+        archive.file("init", (HERE / "disk_init.sh").read_bytes(), 0o755)
+        add_busybox(archive)
+        _add_modules(archive, modules)
+
+
+def _add_modules(archive: Initramfs, modules: Sequence[Path]) -> None:
+    """Adds modules, and the order in which they load."""
+    for module in modules:
+        archive.file(f"modules/{module_order.module_name(module)}.ko", module_order.read_module(module))
+    names = "".join(f"{module_order.module_name(module)}.ko\n" for module in modules)
+    archive.file("modules/order", names.encode())

@@ -29,6 +29,8 @@ FOR_BUILDING = {
 FOR_THE_GUEST = {
     "binutils": "objcopy: the kernel as a flat image",
     "busybox-static": "the guest's user space",
+    "e2fsprogs": "mke2fs: its root disk",
+    "fakeroot": "who owns what on it",
     "lz4": "the ELF kernel in a bzImage",
 }
 FOR_THE_BOX = {
