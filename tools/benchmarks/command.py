@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tools.benchmarks.comparison import Medians, budget_lines, device_budget_lines, table
@@ -94,6 +94,22 @@ def parser() -> argparse.ArgumentParser:
     doorbell.add_argument(
         "--count", type=_positive, default=5000, metavar="N", help="doorbells in each (%(default)d)"
     )
+    disk = benchmarks.add_parser(
+        "disk",
+        help="reads of a disk in the page cache",
+        description="Measure 4 KiB random reads at queue depths 1 and 32, and 128 KiB sequential ones, "
+        "through Bulkhead's disk and qemu-storage-daemon's vhost-user-blk, both driven by the same fake "
+        "driver, and the CPU time of each.",
+        epilog="Exit status: 0 measured and within the budget, 1 over it, 2 not measured.",
+    )
+    disk.add_argument("--rounds", type=_positive, default=9, metavar="N", help="rounds (%(default)d)")
+    disk.add_argument(
+        "--count",
+        type=_positive,
+        default=50000,
+        metavar="N",
+        help="requests of depth 32 in each (%(default)d); a tenth of it of the others",
+    )
     return made
 
 
@@ -101,7 +117,9 @@ def main(arguments: Sequence[str]) -> int:
     """Runs a benchmark; returns the exit status."""
     options = parser().parse_args(arguments)
     if options.benchmark == "doorbell":
-        return _doorbell(options)
+        return _in_environment(options, debian_packages.FOR_BUILDING)
+    if options.benchmark == "disk":
+        return _in_environment(options, {**debian_packages.FOR_BUILDING, **debian_packages.FOR_BENCHMARKS})
     try:
         peers = _peers(options)
         check_names(peers)
@@ -114,15 +132,16 @@ def main(arguments: Sequence[str]) -> int:
     return _print_results(samples)
 
 
-def _doorbell(options: argparse.Namespace) -> int:
-    """Runs in Bulkhead's environment: it needs the data plane itself, not the command."""
+def _in_environment(options: argparse.Namespace, packages: Iterable[str]) -> int:
+    """Runs a benchmark in Bulkhead's environment: it needs the data plane itself, not the command."""
     try:
-        debian_packages.install_missing(debian_packages.FOR_BUILDING, _say)
+        debian_packages.install_missing(packages, _say)
         python = prepare_environment(CHECKOUT, "", _say)
     except SetupError as error:
         print(f"tools/bench: {error}", file=sys.stderr)
         return STATUS_NOT_MEASURED
-    command = [str(python), "-m", "tools.benchmarks.doorbell", str(options.rounds), str(options.count)]
+    module = f"tools.benchmarks.{options.benchmark}"
+    command = [str(python), "-m", module, str(options.rounds), str(options.count)]
     return subprocess.run(command, cwd=CHECKOUT, check=False).returncode
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from statistics import median, quantiles
 
 from tools.benchmarks import null_queue
+from tools.benchmarks.placement import Placement, driver_at, placements
 from tools.fake_driver.extension import ffi, lib
 from tools.fake_driver.guest_ram import GuestRam
 from tools.setup.host_kind import host_kind
@@ -25,8 +26,6 @@ _WARM_UP = 200
 _HANGS_AFTER_S = 60
 
 Measure = Callable[[int], list[int]]
-# The processors of driver and device.
-Placement = tuple[set[int], set[int]]
 
 
 class DoorbellError(Exception):
@@ -89,28 +88,15 @@ def _check(result: int) -> None:
         raise DoorbellError(os.strerror(-result))
 
 
-def placements() -> dict[str, Placement]:
-    """Where driver and device may be: the scheduler would choose either, and they differ tenfold."""
-    cpus = sorted(os.sched_getaffinity(0))
-    found: dict[str, Placement] = {"one CPU": ({cpus[0]}, {cpus[0]})}
-    if len(cpus) > 1:
-        found["two CPUs"] = ({cpus[0]}, {cpus[1]})
-    return found
-
-
 def measure_placement(name: str, placement: Placement, rounds: int, count: int) -> bool:
     """Measures both by turns, prints it, and returns whether the budget is kept."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, placement[0])
     bare: list[list[int]] = []
     queue: list[list[int]] = []
-    try:
+    with driver_at(placement):
         for number in range(rounds):
             turns = [(bare, ping_pong), (queue, through_queue)]
             for samples, measure in turns if number % 2 == 0 else reversed(turns):
                 samples.append(measure(count, placement))
-    finally:
-        os.sched_setaffinity(0, before)
     print(f"\n{name}, {rounds} rounds of {count}; raw: each round's median in us")
     for what, samples in (("ping-pong", bare), ("null queue", queue)):
         ninety_ninth = median(quantiles(each, n=100)[98] for each in samples) / 1000

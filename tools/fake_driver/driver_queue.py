@@ -6,6 +6,7 @@ import errno
 import os
 import select
 import struct
+from typing import Any
 
 from tools.fake_driver.extension import ffi, lib
 from tools.fake_driver.guest_ram import GuestRam
@@ -75,6 +76,11 @@ class DriverQueue:
         """Empty rings, as a driver makes them after it has reset the device."""
         self._ram.write(self.desc_gpa, bytes(self.buffers_gpa - self.desc_gpa))
         self._init()
+
+    @property
+    def handle(self) -> Any:
+        """The C struct, for a load of its own kind."""
+        return self._c
 
     @property
     def kicks(self) -> int:

@@ -39,11 +39,13 @@ FOR_THE_BOX = {
     "qemu-system-x86": "the KVM host in a box",
 }
 FOR_BENCHMARKS = {
+    "qemu-system-common": "qemu-storage-daemon, which serves disks as Bulkhead's device does",
     "qemu-system-x86": "the VMM that every benchmark compares with",
 }
 FOR_TESTS = {
     "acpica-tools": "iasl and acpiexec: the guest's ACPI tables",
     "procps": "ps and kill, as tests use them",
+    "qemu-system-common": "qemu-storage-daemon, for the disk benchmark's own tests",
     "strace": "which rules of the system call filters are used",
 }
 

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tools.benchmarks import doorbell
+from tools.benchmarks.placement import Placement, placements
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -16,11 +17,11 @@ def test_it_measures_both_in_every_placement(capfd: pytest.CaptureFixture[str]) 
     said = capfd.readouterr().out
     assert status in (0, doorbell.STATUS_OVER_BUDGET)
     lines = [line for line in said.splitlines() if line.startswith("budget: ")]
-    assert len(lines) == len(doorbell.placements())
+    assert len(lines) == len(placements())
     assert all(line.endswith(": within budget") for line in lines) == (status == 0)
     for what in ("ping-pong", "null queue"):
         rounds = re.findall(rf"^  {what} +([\d.]+) ([\d.]+)$", said, re.MULTILINE)
-        assert len(rounds) == len(doorbell.placements())
+        assert len(rounds) == len(placements())
         assert all(float(each) > 0 for pair in rounds for each in pair)
 
 
@@ -38,7 +39,7 @@ def test_a_queue_that_is_too_slow_fails(
 def test_what_cannot_be_measured_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(count: int, placement: doorbell.Placement) -> list[int]:
+    def broken(count: int, placement: Placement) -> list[int]:
         raise doorbell.DoorbellError("Broken pipe")
 
     monkeypatch.setattr(doorbell, "through_queue", broken)
