@@ -35,14 +35,11 @@ class DriverSide:
     """Memory, queue and eventfds of a driver without a guest; a context manager, which closes them."""
 
     def __init__(self) -> None:
-        self.kick_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # It blocks as those do that main makes, so that a worker waits by reading it. QEMU changes that.
+        self.kick_fd = os.eventfd(0, os.EFD_CLOEXEC)
         self.call_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.ram = GuestRam(RAM_BYTES)
-        self.queue = self.new_queue()
-
-    def new_queue(self) -> DriverQueue:
-        """The queue; a process that serves it makes an object of its own for the same rings."""
-        return DriverQueue(self.ram, 0, QUEUE_SIZE, (self.kick_fd, self.call_fd), event_idx=True)
+        self.queue = DriverQueue(self.ram, 0, QUEUE_SIZE, (self.kick_fd, self.call_fd), event_idx=True)
 
     def close(self) -> None:
         """Lets go of everything."""
@@ -96,9 +93,9 @@ class StorageDaemon:
             disk: The image's path.
             listener: The number of the descriptor that listens for the front end.
         """
-        # Commas in a value are doubled.
         path = disk.replace(",", ",,")
-        blockdev = f"driver=file,node-name=disk,filename={path},aio={self._aio},read-only=on"
+        # Another's lock may outlive its process for a moment: the kernel takes a ring of io_uring down later.
+        blockdev = f"driver=file,node-name=disk,filename={path},aio={self._aio},read-only=on,locking=off"
         export = "type=vhost-user-blk,id=export,node-name=disk,writable=off,num-queues=1,iothread=serving"
         address = f"addr.type=fd,addr.str={listener}"
         words = [self._program, "--object", "iothread,id=serving"]

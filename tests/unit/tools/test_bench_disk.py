@@ -13,7 +13,8 @@ import pytest
 
 from tools.benchmarks import disk
 from tools.benchmarks.disk import NATIVE, WORKLOADS, DiskBenchError, Sample, check_data, measure, table
-from tools.benchmarks.disk_peer import DiskPeer, DriverSide, StorageDaemon
+from tools.benchmarks.disk_peer import DiskPeer, DiskPeerError, DriverSide, StorageDaemon
+from tools.benchmarks.native_disk import NativeDisk
 from tools.benchmarks.placement import placements
 from tools.fake_driver.block_reads import BlockReads, Pattern
 
@@ -30,43 +31,48 @@ def small_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "DISK_BYTES", DISK_BYTES)
 
 
-class Renamed:
-    """A peer under another name, so that a daemon can stand in for Bulkhead's disk."""
-
-    def __init__(self, name: str, peer: StorageDaemon) -> None:
-        self.name = name
-        self._peer = peer
-
-    def description(self) -> list[str]:
-        """See DiskPeer."""
-        return self._peer.description()
-
-    def serving(self, image: Path, driver: DriverSide, cpus: set[int]) -> AbstractContextManager[int]:
-        """See DiskPeer."""
-        return self._peer.serving(image, driver, cpus)
-
-
-def stand_ins() -> list[DiskPeer]:
-    daemon = StorageDaemon("qemu-storage-daemon", "threads")
-    return [Renamed(NATIVE, daemon), daemon]
-
-
-def test_all_peers_are_measured_in_every_placement(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(disk, "peers", stand_ins)
+def test_all_peers_are_measured_in_every_placement(capfd: pytest.CaptureFixture[str]) -> None:
     status = disk.main(2, 400)
     said = capfd.readouterr().out
     assert status in (0, disk.STATUS_OVER_BUDGET), said
     assert "qemu-threads: qemu-storage-daemon version" in said
+    assert "bulkhead: Bulkhead " in said
     budgets = [line for line in said.splitlines() if line.startswith("budget: ")]
     assert len(budgets) == len(placements())
     assert all(line.endswith(": within budget") for line in budgets) == (status == 0)
     for load in WORKLOADS:
-        for peer in (NATIVE, "qemu-threads"):
+        for peer in (NATIVE, "qemu-threads", "qemu-io_uring"):
             raw = re.findall(rf"{load.name}, {peer}, raw: requests/s: (\d+) (\d+)$", said, re.MULTILINE)
             assert len(raw) == len(placements())
             assert all(float(rate) > 0 for pair in raw for rate in pair)
+
+
+def test_bulkheads_disk_serves_what_the_disk_has(tmp_path: Path) -> None:
+    image = tmp_path / "disk"
+    image.write_bytes(os.urandom(DISK_BYTES))
+    driver = DriverSide()
+    try:
+        with NativeDisk().serving(image, driver, os.sched_getaffinity(0)) as pid:
+            reads = BlockReads(driver.ram, driver.queue, DISK_BYTES, Pattern(4096, 32, 7))
+            reads.run(500, HANGS_AFTER_S)
+            check_data("bulkhead", image, reads)
+            tasks = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
+            assert any("Seccomp:\t2" in status for status in tasks)
+        assert not Path(f"/proc/{pid}").exists()
+    finally:
+        driver.close()
+
+
+def test_bulkheads_disk_says_what_it_lacks(tmp_path: Path) -> None:
+    driver = DriverSide()
+    try:
+        with (
+            pytest.raises(DiskPeerError, match=r"^bulkhead: .*nowhere.*No such file"),
+            NativeDisk().serving(tmp_path / "nowhere", driver, {0}),
+        ):
+            pass
+    finally:
+        driver.close()
 
 
 def test_cpu_time_is_that_of_the_process_that_serves(tmp_path: Path) -> None:
