@@ -16,20 +16,21 @@ if "bulkhead_path" in sys._xoptions:  # set by launcher.c, since -S leaves site-
     sys.path += folders
     fd = -1
     try:
-        fd = posix.open(f"{folders[0]}/vmm_main/__pycache__/start.{sys.implementation.cache_tag}.bundle", 0)
+        bundle = f"{folders[0]}/vmm_main/__pycache__/start.{sys.implementation.cache_tag}.bundle"
+        fd = posix.open(bundle, posix.O_RDONLY | posix.O_CLOEXEC)
         head = loads(posix.read(fd, loads(posix.read(fd, 5))))  # start_bundle.py describes it
         source, size_and_time, code = head[0]
         current = posix.stat(source)[6:9:2] == size_and_time
     except (OSError, EOFError, TypeError, ValueError):
         current = False
     if current:
-        runner = type(sys)("vmm_main.start_bundle")
+        runner = type(sys)("ipc.lean_start.start_bundle")
         exec(code, runner.__dict__)
         runner.run_bundle(fd, folders, head)
     else:
         if fd >= 0:
             posix.close(fd)
-        from vmm_main.bundle_writer import import_and_bundle
+        from ipc.lean_start.bundle_writer import import_and_bundle
 
         import_and_bundle(folders)
 

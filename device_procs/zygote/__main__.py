@@ -9,12 +9,34 @@ Kept short: Python compiles this file anew at every start, the modules it import
 import gc
 import posix
 import sys
+from marshal import loads
 
 gc.disable()  # nothing here makes garbage, and a collection would touch pages that processes share
 
-sys.path += str(sys._xoptions["bulkhead_path"]).split(":")
+folders = str(sys._xoptions["bulkhead_path"]).split(":")
+sys.path += folders
 
 try:
+    fd = -1
+    try:
+        bundle = f"{folders[0]}/vmm_main/__pycache__/zygote.{sys.implementation.cache_tag}.bundle"
+        fd = posix.open(bundle, posix.O_RDONLY | posix.O_CLOEXEC)
+        head = loads(posix.read(fd, loads(posix.read(fd, 5))))  # ipc/lean_start/start_bundle.py describes it
+        source, size_and_time, code = head[0]
+        current = posix.stat(source)[6:9:2] == size_and_time
+    except (OSError, EOFError, TypeError, ValueError):
+        current = False
+    if current:
+        runner = type(sys)("ipc.lean_start.start_bundle")
+        exec(code, runner.__dict__)
+        runner.run_zygote_bundle(fd, folders, head)
+    else:
+        if fd >= 0:
+            posix.close(fd)
+        from ipc.lean_start.bundle_writer import import_and_bundle_zygote
+
+        import_and_bundle_zygote(folders)
+
     from device_procs.zygote.zygote import Zygote, import_back_ends
 
     # Only a test asks for it: kinds of devices that do what they are told.

@@ -12,7 +12,7 @@ from pathlib import Path
 import _cffi_backend
 import pytest
 
-from vmm_main.direct_finder import DirectFinder
+from ipc.lean_start.direct_finder import DirectFinder
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGES = Path(_cffi_backend.__file__).parent
@@ -120,7 +120,7 @@ def test_the_extensions_are_found_where_they_are_built(finder: DirectFinder, pac
 def test_it_stands_aside_where_pyc_files_are_other_ones(flags: list[str], found: bool) -> None:
     script = (
         f"import sys; sys.dont_write_bytecode = True; sys.path.append({str(CHECKOUT)!r}); "
-        "from vmm_main.direct_finder import DirectFinder, install; install('/x', '/y'); "
+        "from ipc.lean_start.direct_finder import DirectFinder, install; install(['/x', '/y', '/z']); "
         "print(any(isinstance(finder, DirectFinder) for finder in sys.meta_path))"
     )
     ran = subprocess.run([sys.executable, *flags, "-c", script], capture_output=True, text=True, check=True)

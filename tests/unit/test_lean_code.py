@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vmm_main.lean_code import lean_code
+from ipc.lean_start.lean_code import lean_code
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -38,11 +40,15 @@ class Copy:
         return said + output, imported
 
     def _run(self, *arguments: str) -> tuple[str, str, set[str]]:
+        return self._run_python(self.folder / "vmm_main" / "__main__.py", *arguments)
+
+    def _run_python(self, *arguments: str | Path, stdin: int | None = None) -> tuple[str, str, set[str]]:
         packages = Path(_cffi_backend.__file__).parent
-        path = f"bulkhead_path={self.folder}:{packages}"
-        program = self.folder / "vmm_main" / "__main__.py"
+        options = ["-I", "-S", "-E", "-X", "importtime", "-X", f"bulkhead_path={self.folder}:{packages}"]
         ran = subprocess.run(
-            [sys.executable, "-I", "-S", "-E", "-X", "importtime", "-X", path, program, *arguments],
+            # Descriptor 3 is the zygote's socket.
+            ["sh", "-c", 'exec "$0" "$@" 3<&0', sys.executable, *options, *arguments],
+            stdin=stdin,
             capture_output=True,
             text=True,
             timeout=60,
@@ -52,6 +58,16 @@ class Copy:
         said = "\n".join(line for line in lines if _IMPORTED not in line)
         imported = {line.rpartition("|")[2].strip() for line in lines if _IMPORTED in line}
         return said, ran.stdout, {name for name in imported if name.partition(".")[0] in _PACKAGES}
+
+    def start_zygote(self) -> tuple[str, set[str]]:
+        """Starts a zygote that main has left; returns what it said, and what Python imported."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.close()
+        with theirs:
+            program = self.folder / "device_procs" / "zygote" / "__main__.py"
+            arguments: list[str | Path] = [program, str(os.getpid()), "one-uid", "no-seccomp"]
+            said, output, imported = self._run_python(*arguments, stdin=theirs.fileno())
+        return said + output, imported
 
     def warm(self) -> None:
         """As often as it takes until the bundle is there: once for the .pyc files, once for the bundle."""
@@ -86,9 +102,18 @@ def test_it_is_used_while_it_is_up_to_date(copy: Copy) -> None:
     assert copy.uses_bundle()
 
 
-@pytest.mark.parametrize("module", ["__init__", "errors", "start", "start_bundle", "direct_finder"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "vmm_main/__init__",
+        "vmm_main/errors",
+        "vmm_main/start",
+        "ipc/lean_start/start_bundle",
+        "ipc/lean_start/direct_finder",
+    ],
+)
 def test_a_changed_source_counts_at_once(copy: Copy, module: str) -> None:
-    source = copy.folder / "vmm_main" / f"{module}.py"
+    source = copy.folder / f"{module}.py"
     source.write_text(source.read_text() + "print('changed')\n")
     said, _ = copy.start()
     assert "changed" in said
@@ -100,7 +125,7 @@ def test_a_changed_source_counts_at_once(copy: Copy, module: str) -> None:
 
 @pytest.mark.parametrize("maker", ["bundle_writer", "lean_code"])
 def test_a_changed_maker_makes_it_anew(copy: Copy, maker: str) -> None:
-    source = copy.folder / "vmm_main" / f"{maker}.py"
+    source = copy.folder / "ipc" / "lean_start" / f"{maker}.py"
     source.write_text(source.read_text() + "\n")
     assert not copy.uses_bundle()  # Python's .pyc of it first
     copy.start()
@@ -165,3 +190,23 @@ def test_a_changed_source_of_devices_counts_at_once(copy: Copy, module: str) -> 
         said, imported = copy.start_with_device()
         assert "changed" in said
     assert imported == {"vmm_main.kvm._kvm"}
+
+
+def test_the_zygote_has_a_bundle_of_its_own(copy: Copy) -> None:
+    for uses in (False, False, True, True):  # .pyc files, bundle, and from then on
+        _, imported = copy.start_zygote()
+        assert {"ipc.channel", "device_procs.virtio_rng.device"} <= imported or uses
+        assert (imported == {"device_procs.data_plane._data_plane"}) == uses, imported
+    assert copy.uses_bundle()
+
+
+@pytest.mark.parametrize("module", ["ipc/channel", "device_procs/virtio_rng/device"])
+def test_a_changed_source_of_the_zygote_counts_at_once(copy: Copy, module: str) -> None:
+    for _ in range(3):
+        copy.start_zygote()
+    source = copy.folder / f"{module}.py"
+    source.write_text(source.read_text() + "print('changed')\n")
+    for _ in range(4):
+        said, imported = copy.start_zygote()
+        assert "changed" in said
+    assert imported == {"device_procs.data_plane._data_plane"}

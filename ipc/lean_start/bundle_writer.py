@@ -6,11 +6,10 @@ import posix as os
 import sys
 from marshal import dumps
 
-from vmm_main.direct_finder import DirectFinder, install
-from vmm_main.start_bundle import (
+from ipc.lean_start.direct_finder import DirectFinder, install
+from ipc.lean_start.start_bundle import (
     FINDER,
     LENGTH_BYTES,
-    PACKAGE,
     START,
     bundle_path,
     has_devices,
@@ -22,31 +21,36 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType
 
-    from vmm_main.start_bundle import Part
+    from ipc.lean_start.start_bundle import Part
 
-_RUNNER = f"{PACKAGE}.start_bundle"
-_PACKAGES = (PACKAGE, "ipc", "device_procs")
-# Here because there is no bundle: they aren't part of one, but it is their work.
-_OF_BUNDLES = (_RUNNER, f"{PACKAGE}.bundle_writer", f"{PACKAGE}.lean_code")
+_PACKAGES = ("vmm_main", "ipc", "device_procs")
+# Here because there is no bundle: they aren't part of one, but it is their work. The first is the runner.
+_OF_BUNDLES = (
+    "ipc.lean_start.start_bundle",
+    "ipc.lean_start.bundle_writer",
+    "ipc.lean_start.lean_code",
+)
+# Python's own finder has found these before ours was there, and what brings the future.
+_FIRST = ("__future__", "ipc", "ipc.lean_start", FINDER)
 # What nearly every start imports besides, once it has read its command line.
 _USUAL = (
-    f"{PACKAGE}.command_line.machine_options",
-    f"{PACKAGE}.command_line.channel_options",
-    f"{PACKAGE}.chardev.stdio",
+    "vmm_main.command_line.machine_options",
+    "vmm_main.command_line.channel_options",
+    "vmm_main.chardev.stdio",
 )
 # What makes a machine, with the format of the kernels that light VMs are given: not before the processes of
 # devices have been asked for.
 _MACHINE = (
-    f"{PACKAGE}.machine.machine",
-    f"{PACKAGE}.guest_boot.cpu_entry",
-    f"{PACKAGE}.guest_boot.elf",
-    f"{PACKAGE}.guest_boot.pvh",
+    "vmm_main.machine.machine",
+    "vmm_main.guest_boot.cpu_entry",
+    "vmm_main.guest_boot.elf",
+    "vmm_main.guest_boot.pvh",
 )
 # What a VM with devices imports besides.
 _DEVICES = (
-    f"{PACKAGE}.command_line.device_options",
-    f"{PACKAGE}.command_line.device_plans",
-    f"{PACKAGE}.device_supervisor.device_start",
+    "vmm_main.command_line.device_options",
+    "vmm_main.command_line.device_plans",
+    "vmm_main.device_supervisor.device_start",
 )
 # Half of what malloc gives a mapping of its own, whose every page is new.
 _GROUP_BYTES = 64 << 10
@@ -57,13 +61,12 @@ def import_and_bundle(folders: list[str]) -> None:
 
     folders: The one that holds this package, and that of other packages.
     """
-    finder = install(*folders)
+    finder = install(folders)
     if finder is None:
         return
     for name in (START, *_USUAL):
         __import__(name)
-    # Python's own finder has found the first ones, and those of bundles beside them.
-    start = ["__future__", PACKAGE, FINDER, *finder.completed]
+    start = [*_FIRST, *finder.completed]
     found = len(finder.completed)
     for name in _MACHINE:
         __import__(name)
@@ -88,11 +91,23 @@ def import_and_bundle_devices(folders: list[str]) -> None:
     _write_bundle(folders, "devices", [*there, *names], [names])
 
 
+def import_and_bundle_zygote(folders: list[str]) -> None:
+    """Imports what a zygote needs, and makes the bundle of it for the next one."""
+    finder = install(folders)
+    if finder is None:
+        return
+    zygote = "device_procs.zygote.zygote"
+    __import__(zygote)
+    sys.modules[zygote].import_back_ends()
+    names = [*_FIRST, *finder.completed]
+    _write_bundle(folders, "zygote", names, [names])
+
+
 def _write_bundle(folders: list[str], which: str, known: list[str], parts: list[list[str]]) -> None:
     """Writes modules of these names, if all of ours that are there are known by now."""
     if any(_is_ours(name) and name not in (*known, *_OF_BUNDLES) for name in sys.modules):
         return  # Python has just made a .pyc; the next start will find it
-    if not os.access(f"{folders[0]}/{PACKAGE}/__pycache__", os.W_OK):
+    if not os.access(f"{folders[0]}/vmm_main/__pycache__", os.W_OK):
         return
     makers = [f"{folders[0]}/{name.replace('.', '/')}.py" for name in _OF_BUNDLES]
     stamps = [(maker, size_and_time(maker)) for maker in makers]
@@ -124,7 +139,7 @@ def _part(modules: list[tuple[str, str]]) -> tuple[Part, list[bytes]]:
 
 
 def _lean_code(source: str) -> CodeType:
-    from vmm_main.lean_code import lean_code  # brings ast: not for starts that can't write a bundle
+    from ipc.lean_start.lean_code import lean_code  # brings ast: not for starts that can't write a bundle
 
     return lean_code(source)
 

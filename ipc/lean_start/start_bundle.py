@@ -11,9 +11,9 @@ code), each behind all that it imports. A part is (sources, bytes), both lists: 
 each module, and the length of each group. A group is small enough for malloc to serve it from memory that
 is there already. The code is without what only its readers need (lean_code.py).
 
-__main__ runs the runner, and it runs the others; without a file that has one it imports bundle_writer. The
-parts are what every start needs first, and what makes a machine. Modules of devices are in a file of their
-own, of one part.
+A __main__ runs the runner, and it runs the others; without a file that has one it imports bundle_writer. The
+parts of main's are what every start needs first, and what makes a machine. Main's modules of devices, and
+the zygote's modules, are in files of their own, of one part each.
 """
 
 # No `from __future__` and nothing that imports it: that is a module too, which the bundle brings.
@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     Part = tuple[list[Stamp], list[int]]
     Head = tuple[tuple[str, tuple[int, int], CodeType], list[str], list[Part]]
 
-PACKAGE = "vmm_main"
-FINDER = f"{PACKAGE}.direct_finder"
-START = f"{PACKAGE}.start"
+FINDER = "ipc.lean_start.direct_finder"
+START = "vmm_main.start"
 # As marshal writes it: a letter and four bytes.
 LENGTH_BYTES = 5
-_EARLY_SETUP = f"{PACKAGE}.kvm.early_setup"
+_EARLY_SETUP = "vmm_main.kvm.early_setup"
 _PACKAGE_FILE = "/__init__.py"
 _DEVICE_OPTIONS = ("-device", "--device")
 _ST_SIZE, _ST_MTIME = 6, 8  # os.stat_result as a tuple has whole seconds, as a .pyc has
@@ -45,8 +44,8 @@ _ST_SIZE, _ST_MTIME = 6, 8  # os.stat_result as a tuple has whole seconds, as a 
 def run_bundle(fd: int, folders: list[str], head: "Head") -> None:
     """Makes the bundle's modules if it is of this folder and all of it is up to date; else imports them.
 
-    The finder is installed, and KVM is being set up, as soon as there is what does it. With devices, their
-    modules come before the machine's, which wait for start.py to ask for them.
+    KVM is being set up as soon as there is what does it. With devices, their modules come before the
+    machine's, which wait for start.py to ask for them.
 
     Args:
         fd: The file, behind its head; closed here.
@@ -56,25 +55,35 @@ def run_bundle(fd: int, folders: list[str], head: "Head") -> None:
     _, made_in, parts = head
     if not _is_current(fd, folders, made_in, parts):
         os.close(fd)
-        from vmm_main.bundle_writer import import_and_bundle
+        from ipc.lean_start.bundle_writer import import_and_bundle
 
         import_and_bundle(folders)
         return
     start, machine = parts
     for name, source, code in _entries(fd, start):
-        module = _run(name, source, code)
-        if name == FINDER:
-            module.install(*folders)
-        elif name == _EARLY_SETUP:
+        module = _run(name, source, code, folders)
+        if name == _EARLY_SETUP:
             module.begin_unless_later(sys.argv[1:])
     if not has_devices():
-        _run_all(fd, machine)
+        _run_all(fd, machine, folders)
         return
-    sys.modules[START].import_machine = lambda: _run_all(fd, machine)  # type: ignore[attr-defined]
+    sys.modules[START].import_machine = lambda: _run_all(fd, machine, folders)  # type: ignore[attr-defined]
     if not run_devices(folders):
-        from vmm_main.bundle_writer import import_and_bundle_devices
+        from ipc.lean_start.bundle_writer import import_and_bundle_devices
 
         import_and_bundle_devices(folders)
+
+
+def run_zygote_bundle(fd: int, folders: list[str], head: "Head") -> None:
+    """The same for the zygote's."""
+    _, made_in, parts = head
+    if _is_current(fd, folders, made_in, parts):
+        _run_all(fd, parts[0], folders)
+        return
+    os.close(fd)
+    from ipc.lean_start.bundle_writer import import_and_bundle_zygote
+
+    import_and_bundle_zygote(folders)
 
 
 def has_devices() -> bool:
@@ -92,15 +101,15 @@ def run_devices(folders: list[str]) -> bool:
     except (OSError, EOFError, TypeError, ValueError):
         current = False
     if current:
-        _run_all(fd, *parts)
+        _run_all(fd, parts[0], folders)
     elif fd >= 0:
         os.close(fd)
     return current
 
 
 def bundle_path(folders: list[str], which: str) -> str:
-    """Where the bundle `start` or `devices` is."""
-    return f"{folders[0]}/{PACKAGE}/__pycache__/{which}.{sys.implementation.cache_tag}.bundle"
+    """Where the bundle `start`, `devices` or `zygote` is."""
+    return f"{folders[0]}/vmm_main/__pycache__/{which}.{sys.implementation.cache_tag}.bundle"
 
 
 def size_and_time(source: str) -> tuple[int, int]:
@@ -124,11 +133,11 @@ def _is_current(fd: int, folders: list[str], made_in: list[str], parts: "list[Pa
         return False
 
 
-def _run_all(fd: int, part: "Part") -> None:
+def _run_all(fd: int, part: "Part", folders: list[str]) -> None:
     """Makes the last part's modules that aren't there yet, and closes the file."""
     for name, source, code in _entries(fd, part):
         if name not in sys.modules:
-            _run(name, source, code)
+            _run(name, source, code, folders)
     os.close(fd)
 
 
@@ -136,8 +145,8 @@ def _entries(fd: int, part: "Part") -> "list[Entry]":
     return [entry for length in part[1] for entry in loads(os.read(fd, length))]
 
 
-def _run(name: str, source: str, code: "CodeType") -> "ModuleType":
-    """Makes one module, as an import would have."""
+def _run(name: str, source: str, code: "CodeType", folders: list[str]) -> "ModuleType":
+    """Makes one module, as an import would have. The finder is installed as soon as it is there."""
     module = sys.modules[name] = type(sys)(name)
     module.__file__ = source
     if source.endswith(_PACKAGE_FILE):
@@ -146,4 +155,6 @@ def _run(name: str, source: str, code: "CodeType") -> "ModuleType":
     parent, _, child = name.rpartition(".")
     if parent:
         setattr(sys.modules[parent], child, module)
+    if name == FINDER:
+        module.install(folders)
     return module

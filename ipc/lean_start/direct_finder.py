@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import CodeType, ModuleType
 
-_PACKAGE = "vmm_main"
-_PACKAGES = (_PACKAGE, "ipc", "device_procs")
+_PACKAGES = ("vmm_main", "ipc", "device_procs")
+_OUR_EXTENSIONS = ("vmm_main.kvm._kvm", "device_procs.data_plane._data_plane")
+_LIBRARY_EXTENSIONS = ("_socket", "select", "_datetime")  # where Python doesn't have them built in
 # PEP 552: magic number, flags (0: valid for a source of this time and size), time, size.
 _TIMESTAMP_PYC = MAGIC_NUMBER + bytes(4)
 _HEADER_BYTES = 16
@@ -58,10 +59,14 @@ class DirectFinder:
         """Takes the folder that holds the packages, and the one that holds cffi."""
         self.completed: list[str] = []  # the modules that are there, each behind all that it imports
         self._folder = folder
-        self._extensions = {
-            f"{_PACKAGE}.kvm._kvm": f"{folder}/{_PACKAGE}/kvm/_kvm.abi3.so",
-            "_cffi_backend": f"{packages}/_cffi_backend{extension_suffixes()[0]}",
-        }
+        suffix = extension_suffixes()[0]
+        self._extensions = {"_cffi_backend": f"{packages}/_cffi_backend{suffix}"}
+        for name in _OUR_EXTENSIONS:
+            self._extensions[name] = f"{folder}/{name.replace('.', '/')}.abi3.so"
+        for library in sys.path:
+            if library.endswith("/lib-dynload"):
+                for name in _LIBRARY_EXTENSIONS:
+                    self._extensions[name] = f"{library}/{name}{suffix}"
         self._suffix = f".{sys.implementation.cache_tag}.pyc"
 
     def find_spec(
@@ -104,11 +109,14 @@ class DirectFinder:
         return spec
 
 
-def install(folder: str, packages: str) -> DirectFinder | None:
-    """Puts a finder for what is in folder before Python's, unless .pyc files are elsewhere or other ones."""
+def install(folders: list[str]) -> DirectFinder | None:
+    """Puts a finder for our packages before Python's, unless .pyc files are elsewhere or other ones.
+
+    folders: The one that holds our packages, and that of cffi; more don't matter.
+    """
     if sys.flags.optimize or sys.pycache_prefix is not None:
         return None
-    finder = DirectFinder(folder, packages)
+    finder = DirectFinder(*folders[:2])
     sys.meta_path.insert(0, finder)
     return finder
 

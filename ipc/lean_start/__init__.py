@@ -1,0 +1,1 @@
+"""How main and zygote start lean: modules from one file, found without a search (docs/decisions/0004)."""
