@@ -41,7 +41,7 @@ class UsedRules:
         parents = dict(_parents(trace))
         threads: dict[int, _Thread] = {}
         makers: list[int] = []  # of threads that haven't called anything yet, the oldest first
-        for tid, call, arguments in _calls(trace):
+        for tid, call, arguments in calls(trace):
             if tid not in threads:
                 threads[tid] = _born(tid, parents, makers, threads)
             thread = threads[tid]
@@ -90,7 +90,8 @@ def _born(tid: int, parents: dict[int, int], makers: list[int], threads: dict[in
     return _Thread()
 
 
-def _calls(trace: Iterable[str]) -> Iterator[tuple[int, str, tuple[int, ...]]]:
+def calls(trace: Iterable[str]) -> Iterator[tuple[int, str, tuple[int, ...]]]:
+    """Every call: who made it, its name, its arguments."""
     for line in trace:
         found = _CALL.match(line)
         if found is not None:

@@ -38,7 +38,9 @@ EBADF, ENOSYS, EACCES = 9, 38, 13
 
 REFUSED = [
     *((profile, "socket", (AF_INET, STREAM, 0)) for profile in ("main", "vcpu")),
-    ("vcpu", "socket", (AF_UNIX, STREAM, 0)),
+    *((profile, "socket", (AF_UNIX, STREAM, 0)) for profile in ("main", "vcpu")),
+    ("main", "connect", (-1, 0, 0)),
+    ("vcpu", "sendto", (-1, 0, 0, 0, 0, 0)),
     *((profile, "execve", (0, 0, 0)) for profile in ("main", "vcpu")),
     *((profile, "ptrace", (0x4206, 1, 0, 0)) for profile in ("main", "vcpu")),
     *((profile, "clone", (SIGCHLD, 0, 0, 0, 0)) for profile in ("main", "vcpu")),
@@ -55,7 +57,7 @@ REFUSED = [
 ]
 # With the errno that they end with: they were let through, or answered so.
 ALLOWED = [
-    ("main", "socket", (AF_UNIX, STREAM, 0), 0),
+    ("main", "accept4", (-1, 0, 0, 0), EBADF),
     ("main", "ioctl", (-1, KVM_RUN, 0), EBADF),
     ("vcpu", "ioctl", (-1, KVM_RUN, 0), EBADF),
     ("main", "clone3", (0, 0), ENOSYS),
