@@ -5,21 +5,15 @@ From a copy that everybody may read, with this environment's packages in it.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import pwd
-import shutil
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.style.source_tree import CHECKOUT, project_files
+from tests.device.readable_copy import ReadableCopy
 
-PACKAGES = ("pytest", "pytest-timeout", "pluggy", "iniconfig", "packaging", "pygments", "cffi", "pycparser")
-OURS = ("msgpack", "pyseccomp", "hypothesis", "sortedcontainers")
 TESTS = (
     *("sandbox/test_profiles.py", "sandbox/test_jail.py", "sandbox/test_deaths.py"),
     *("zygote/test_zygote.py", "zygote/test_leaks.py"),
@@ -28,27 +22,14 @@ TESTS = (
 
 
 @pytest.fixture
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    where = tmp_path_factory.mktemp("copy")
-    built = [path.relative_to(CHECKOUT) for path in CHECKOUT.glob("*/*/_*.so")]
-    for path in (*project_files(), *built):
-        (where / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(CHECKOUT / path, where / path)
-    for name in (*PACKAGES, *OURS):
-        for file in importlib.metadata.distribution(name).files or []:
-            if ".." not in file.parts and file.suffix != ".pyc":
-                (where / "packages" / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(file.locate(), where / "packages" / file)
-    shutil.copy(Path(sys.executable).parent / "bulkhead", where / "bulkhead")
-    for folder in (where, *where.parents[:2]):
-        folder.chmod(0o755)
-    return where
+def copy(tmp_path_factory: pytest.TempPathFactory) -> ReadableCopy:
+    return ReadableCopy(tmp_path_factory.mktemp("copy"))
 
 
 @pytest.mark.timeout(600)
-def test_the_jail_is_the_same(copy: Path) -> None:
+def test_the_jail_is_the_same(copy: ReadableCopy) -> None:
     nobody = pwd.getpwnam("nobody")
-    home = copy / "home"
+    home = copy.folder / "home"
     home.mkdir()
     as_nobody: dict[str, Any] = {}
     if os.geteuid() == 0:
@@ -56,12 +37,12 @@ def test_the_jail_is_the_same(copy: Path) -> None:
         as_nobody = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
     ran = subprocess.run(
         [
-            *(os.path.realpath(sys.executable), "-X", f"bulkhead_launcher={copy / 'bulkhead'}"),
+            *(copy.python, "-X", f"bulkhead_launcher={copy.launcher}"),
             *("-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={home / 'tests'}"),
             *(f"tests/device/{test}" for test in TESTS),
         ],
-        cwd=copy,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(copy / "packages")},
+        cwd=copy.folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(copy.packages)},
         capture_output=True,
         text=True,
         check=False,
