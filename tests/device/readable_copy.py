@@ -6,6 +6,9 @@ import importlib.metadata
 import os
 import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.style.source_tree import CHECKOUT, project_files
@@ -25,7 +28,7 @@ class ReadableCopy:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Makes it in an empty folder, whose two parents are opened for everybody as well."""
+        """Makes it in an empty folder."""
         self.folder = folder
         self.packages = folder / "packages"
         self.launcher = folder / "bulkhead"
@@ -40,5 +43,11 @@ class ReadableCopy:
                     (self.packages / file).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(file.locate(), self.packages / file)
         shutil.copy(Path(sys.executable).parent / "bulkhead", self.launcher)
-        for opened in (folder, *folder.parents[:2]):
-            opened.chmod(0o755)
+        folder.chmod(0o755)
+
+
+@contextmanager
+def readable_copy() -> Iterator[ReadableCopy]:
+    """The copy, in a folder of its own: pytest closes its folders whenever somebody starts another pytest."""
+    with tempfile.TemporaryDirectory(prefix="bulkhead-copy-") as folder:
+        yield ReadableCopy(Path(folder))

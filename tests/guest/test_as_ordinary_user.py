@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
-from tests.device.readable_copy import ReadableCopy
+from tests.device.readable_copy import ReadableCopy, readable_copy
 from tests.guest.bare_metal_image import BareMetalImages
 from tests.guest.running_vm import DEADLINE_S
 
@@ -23,8 +24,9 @@ exec setpriv --reuid "$user" --regid "$group" --clear-groups "$@"
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> ReadableCopy:
-    return ReadableCopy(tmp_path_factory.mktemp("copy"))
+def copy() -> Iterator[ReadableCopy]:
+    with readable_copy() as made:
+        yield made
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.device.readable_copy import ReadableCopy
+from tests.device.readable_copy import ReadableCopy, readable_copy
 
 TESTS = (
     *("sandbox/test_profiles.py", "sandbox/test_jail.py", "sandbox/test_deaths.py"),
@@ -22,8 +23,9 @@ TESTS = (
 
 
 @pytest.fixture
-def copy(tmp_path_factory: pytest.TempPathFactory) -> ReadableCopy:
-    return ReadableCopy(tmp_path_factory.mktemp("copy"))
+def copy() -> Iterator[ReadableCopy]:
+    with readable_copy() as made:
+        yield made
 
 
 @pytest.mark.timeout(600)
