@@ -3,14 +3,17 @@
  *
  * Main can't do it later itself: by then it maps guest memory and has dropped what a zygote needs. So main starts this
  * program at its very entry. One request is one byte with one descriptor, the zygote's control socket; the answer is
- * the zygote's pid, or -errno, as an int. The zygote is main's child (CLONE_PARENT): main waits for it.
+ * the zygote's pid, or -errno, as an int. The zygote is main's child (CLONE_PARENT): main waits for it. Of its
+ * privileges the spawner keeps what a zygote needs (docs/decisions/0007).
  */
 #include "device_procs/zygote/spawner.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -75,6 +78,40 @@ static int start_zygote(char **command, int zygote_socket)
     _exit(CANNOT_EXEC);
 }
 
+/*
+ * What a zygote must have when it is exec'd: for the net namespace, the devices' uids and its own jail; and it may be
+ * installed where only its owner may look. Whoever isn't root hands them on by the ambient set, which is left as it is.
+ */
+static int limit_privileges(void)
+{
+    static const uint64_t needed = 1U << CAP_SYS_ADMIN | 1U << CAP_SETUID | 1U << CAP_SETGID | 1U << CAP_SETPCAP |
+                                   1U << CAP_DAC_READ_SEARCH;
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+
+    for (unsigned long capability = 0; prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++) {
+        if (needed >> capability & 1)
+            continue;
+        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) {
+            if (errno != EPERM)
+                return -errno;
+            break; /* an ordinary user's: there is nothing to take from it */
+        }
+    }
+    if (syscall(SYS_capget, &header, sets) < 0)
+        return -errno;
+    for (unsigned int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+        const uint32_t kept = (uint32_t)(needed >> (32 * i));
+
+        sets[i].effective &= kept;
+        sets[i].permitted &= kept;
+        sets[i].inheritable &= kept;
+    }
+    if (syscall(SYS_capset, &header, sets) < 0)
+        return -errno;
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
 int spawner_main(char **argv)
 {
     sigset_t none;
@@ -86,7 +123,7 @@ int spawner_main(char **argv)
         return 1;
     if (argv[1] == NULL || argv[2] == NULL || getppid() != atoi(argv[1])) /* main has died already */
         return 1;
-    if (let_go_of_everything() < 0)
+    if (let_go_of_everything() < 0 || limit_privileges() < 0)
         return 1;
     for (;;) {
         int zygote_socket = next_request();

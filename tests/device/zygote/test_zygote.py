@@ -36,6 +36,9 @@ def jailed(rig: ZygoteRig) -> None:
         device.certificate()
 
 
+CAP_SETPCAP = 1 << 8
+# DAC_READ_SEARCH, SETGID, SETUID, SETPCAP, SYS_ADMIN
+NEEDED_BY_A_ZYGOTE = 1 << 2 | 1 << 6 | 1 << 7 | CAP_SETPCAP | 1 << 21
 ONLY_A_SOCKET = {0: "/dev/null", 1: "/dev/null", 2: "/dev/null", 3: "socket"}
 
 
@@ -43,6 +46,18 @@ def test_the_spawner_holds_nothing(shared_rig: ZygoteRig) -> None:
     assert descriptors_of(shared_rig.spawner.pid) == ONLY_A_SOCKET
     environment = Path(f"/proc/{shared_rig.spawner.pid}/environ").read_bytes().split(b"\0")
     assert all(word.startswith(b"LD_LIBRARY_PATH=") for word in environment if word)
+
+
+def test_the_spawner_keeps_what_a_zygote_needs_and_no_more(shared_rig: ZygoteRig) -> None:
+    status = status_of(shared_rig.spawner.pid)
+    own = status_of(os.getpid())
+    may_drop = int(own["CapEff"], 16) & CAP_SETPCAP
+    expected = {
+        name: int(own[name], 16) & NEEDED_BY_A_ZYGOTE for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")
+    }
+    expected["CapBnd"] = int(own["CapBnd"], 16) & (NEEDED_BY_A_ZYGOTE if may_drop else ~0)
+    assert {name: int(status[name], 16) for name in expected} == expected
+    assert status["NoNewPrivs"] == "1"
 
 
 def test_the_zygote_holds_nothing(shared_rig: ZygoteRig) -> None:
