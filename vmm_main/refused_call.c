@@ -1,6 +1,7 @@
 #include <stdint.h>
 
 #include "seccomp_profiles/filters_cdef.h"
+#include "seccomp_profiles/signal_context.h"
 #include "vmm_main/chardev/terminal_cdef.h"
 #include "vmm_main/refused_call_cdef.h"
 
@@ -8,7 +9,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #define DIED_BY_SIGSYS (128 + SIGSYS)
@@ -31,17 +31,6 @@ static char *append_number(char *at, uint64_t number, unsigned int base)
     while (count > 0)
         *at++ = digits[--count];
     return at;
-}
-
-static uint64_t instruction_of(const ucontext_t *context)
-{
-#if defined(__x86_64__)
-    return (uint64_t)context->uc_mcontext.gregs[REG_RIP];
-#elif defined(__aarch64__)
-    return context->uc_mcontext.pc;
-#else
-#error "where a context has its registers on this machine is not known here"
-#endif
 }
 
 /* In a signal handler: no libc but what is safe there. */

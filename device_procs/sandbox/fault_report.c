@@ -2,6 +2,7 @@
 
 #include "device_procs/data_plane/black_box_cdef.h"
 #include "device_procs/sandbox/fault_report_cdef.h"
+#include "seccomp_profiles/signal_context.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -9,7 +10,6 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #ifndef SYS_SECCOMP
@@ -26,17 +26,6 @@ static struct black_box *black_box;
 static _Thread_local uint32_t thread_number __attribute__((tls_model("initial-exec")));
 static atomic_flag reported = ATOMIC_FLAG_INIT;
 static volatile uintptr_t nowhere = 16; /* an address that nothing is ever mapped at */
-
-static uint64_t instruction_of(const ucontext_t *context)
-{
-#if defined(__x86_64__)
-    return (uint64_t)context->uc_mcontext.gregs[REG_RIP];
-#elif defined(__aarch64__)
-    return context->uc_mcontext.pc;
-#else
-#error "where a context has its registers on this machine is not known here"
-#endif
-}
 
 static void copy_arguments(const ucontext_t *context, uint64_t arguments[6])
 {

@@ -25,7 +25,7 @@ class Deadlines:
         self.zygote_s = 30.0
         self.quiesce_s = 5.0
         self.reset_s = 5.0
-        self.reap_s = 5.0
+        self.reap_s = 10.0
         self.last_breath_s = 0.5
         self.end_s = 0.5
 

@@ -13,6 +13,7 @@ import time
 from ipc.channel import ChannelError
 from vmm_main.device_supervisor.deadlines import Deadlines
 from vmm_main.device_supervisor.device_state import NEEDS_RESET, READY, STOPPED
+from vmm_main.device_supervisor.report_limit import ReportLimit
 from vmm_main.device_supervisor.restart_policy import RESTARTS_AT_ONCE
 from vmm_main.device_supervisor.supervised_device import SupervisedDevice
 from vmm_main.device_supervisor.zygote_supply import ZygoteSupply
@@ -52,8 +53,8 @@ _log = Logger("supervisor")
 class DeviceSupervisor:
     """Supervises; all methods are for the main thread."""
 
-    __slots__ = ("_events", "_lease", "_memory_fd", "_pause", "_thread", "_zygotes", "deadlines", "devices",
-                 "is_closing", "loop",
+    __slots__ = ("_events", "_lease", "_memory_fd", "_pause", "_report_limits", "_thread", "_zygotes",
+                 "deadlines", "devices", "is_closing", "loop",
                  "memory_regions", "restart_limit", "seccomp", "trace", "vm_runs")  # fmt: skip
 
     def __init__(
@@ -89,6 +90,7 @@ class DeviceSupervisor:
             device_pids=self._device_pids,
             trace=trace,
         )
+        self._report_limits: dict[tuple[str, str], ReportLimit] = {}
         self._events: Callable[[str, dict[str, Any]], None] | None = None
         self._pause: Callable[[str], None] | None = None
 
@@ -246,8 +248,10 @@ class DeviceSupervisor:
 
     def report_needs_reset(self, device_id: str, reason: str) -> None:
         """A device can't go on until its driver resets it: few drivers take notice, so people are told."""
-        _log.warning(f"device {device_id} needs a reset: {reason}")
-        self.emit("DEVICE_NEEDS_RESET", {"id": device_id, "reason": reason})
+        more = self._admit(device_id, "needs-reset")
+        if more is not None:
+            _log.warning(f"device {device_id} needs a reset: {reason}{more}")
+            self.emit("DEVICE_NEEDS_RESET", {"id": device_id, "reason": reason})
 
     def pause_vm(self, reason: str) -> None:
         """Pauses the VM because of a device."""
@@ -257,8 +261,18 @@ class DeviceSupervisor:
 
     def log_for(self, device_id: str, level: str, text: str) -> None:
         """Writes what a device process says to the log."""
-        write = {"info": _log.info, "warning": _log.warning, "error": _log.error}[level]
-        write(f"{device_id} says: {ascii(text)[1:-1]}")
+        more = self._admit(device_id, "log")
+        if more is not None:
+            write = {"info": _log.info, "warning": _log.warning, "error": _log.error}[level]
+            write(f"{device_id} says: {ascii(text)[1:-1]}{more}")
+
+    def _admit(self, device_id: str, kind: str) -> str | None:
+        """See ReportLimit.admit()."""
+        now_s = time.monotonic()
+        limit = self._report_limits.get((device_id, kind))
+        if limit is None:
+            limit = self._report_limits[device_id, kind] = ReportLimit(now_s)
+        return limit.admit(now_s)
 
     def find(self, device_id: str) -> SupervisedDevice | None:
         """The device of that id."""

@@ -17,6 +17,7 @@ from tests.device.supervisor.driver_load import LENGTH, DriverLoad
 from tests.device.supervisor.kinds_in_turn import KINDS_OPTION
 from tests.device.supervisor.staged_kinds import staged_kind
 from tests.device.supervisor.test_deaths_in_life import wait_for_restart
+from vmm_main.device_supervisor.report_limit import REPORTS_AT_ONCE, REPORTS_PER_S
 from vmm_main.device_supervisor.restart_policy import FIRST_DELAY_S
 from vmm_main.errors import HostError
 
@@ -73,6 +74,20 @@ def test_needs_reset(start_vm: StartVm) -> None:
         transport.driver_ok()
         transport.queues[0].fill(LENGTH)
     assert _serves(vm)
+
+
+def test_a_driver_that_errs_again_and_again_is_told_of_now_and_then(
+    start_vm: StartVm, capfd: pytest.CaptureFixture[str]
+) -> None:
+    vm = start_vm()
+    begun = time.monotonic()
+    for number in range(500):
+        vm.device().report_fault(f"mistake {number}")
+    vm.call(lambda: None)
+    told = [data["reason"] for name, data in vm.events if name == "DEVICE_NEEDS_RESET"]
+    assert told[:REPORTS_AT_ONCE] == [f"mistake {number}" for number in range(REPORTS_AT_ONCE)]
+    assert len(told) <= REPORTS_AT_ONCE + (time.monotonic() - begun) * REPORTS_PER_S
+    assert capfd.readouterr().err.count("needs a reset: mistake") == len(told)
 
 
 def test_a_driver_cannot_have_processes_faster_than_the_policy_has_them(start_vm: StartVm) -> None:
