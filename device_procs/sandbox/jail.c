@@ -36,11 +36,13 @@ static int close_descriptors(struct jail *jail)
 {
     int control = fcntl(jail->control_fd, F_DUPFD_CLOEXEC, SPARE_FD);
     int maps = fcntl(jail->maps_fd, F_DUPFD_CLOEXEC, SPARE_FD);
-    int proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int opened = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-    if (control < 0 || maps < 0 || proc < 0 || dup3(proc, SPARE_FD + 2, O_CLOEXEC) < 0 ||
-        dup3(control, JAIL_CONTROL_FD, O_CLOEXEC) < 0 || dup3(SPARE_FD + 2, JAIL_PROC_FD, O_CLOEXEC) < 0 ||
-        dup3(maps, JAIL_PROC_FD + 1, O_CLOEXEC) < 0)
+    if (opened < 0)
+        return -errno;
+    int proc = fcntl(opened, F_DUPFD_CLOEXEC, SPARE_FD);
+    if (control < 0 || maps < 0 || proc < 0 || dup3(control, JAIL_CONTROL_FD, O_CLOEXEC) < 0 ||
+        dup3(proc, JAIL_PROC_FD, O_CLOEXEC) < 0 || dup3(maps, JAIL_PROC_FD + 1, O_CLOEXEC) < 0)
         return -errno;
     jail->control_fd = JAIL_CONTROL_FD;
     jail->maps_fd = JAIL_PROC_FD + 1;

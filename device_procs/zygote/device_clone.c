@@ -20,11 +20,15 @@
 /* No net namespace: the zygote is in the VM's empty one already. */
 #define NAMESPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
-int device_clone(void)
+int device_clone(struct device_birth *birth)
 {
-    int *thread_id = NULL;
+    int *thread_id = NULL, ends[2];
     unsigned long flags = NAMESPACES | CLONE_PARENT | SIGCHLD;
 
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    birth->maps_fd = ends[0];
+    birth->mapped_fd = ends[1];
     /* libc knows its thread by a number that changes in a new pid namespace, and has recursive locks by it: let the
      * kernel set it, as in a fork(). Kernels without checkpoint/restore don't tell where it is; then a thread of the
      * new process could only be mistaken for this one if the zygote's own pid were as small as that thread's. */
@@ -37,7 +41,14 @@ int device_clone(void)
 #else
 #error "the order of clone's arguments on this machine is not known here"
 #endif
-    return pid < 0 ? -errno : (int)pid;
+    if (pid < 0) {
+        int error = errno;
+        close(birth->maps_fd);
+        close(birth->mapped_fd);
+        return -error;
+    }
+    birth->pid = (int)pid;
+    return birth->pid;
 }
 
 static int write_map(int pid, const char *name, uint32_t outside)
@@ -54,9 +65,15 @@ static int write_map(int pid, const char *name, uint32_t outside)
     return -error;
 }
 
-int device_map_ids(int pid, uint32_t uid, uint32_t gid)
+int device_map_ids(struct device_birth *birth)
 {
-    int error = write_map(pid, "gid_map", gid);
+    int error = write_map(birth->pid, "gid_map", birth->host_gid);
 
-    return error == 0 ? write_map(pid, "uid_map", uid) : error;
+    if (error == 0)
+        error = write_map(birth->pid, "uid_map", birth->host_uid);
+    if (error == 0 && write(birth->mapped_fd, "", 1) < 0)
+        error = -errno;
+    close(birth->maps_fd);
+    close(birth->mapped_fd);
+    return error;
 }

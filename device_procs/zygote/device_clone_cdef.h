@@ -1,7 +1,17 @@
-/* The zygote's one raw clone. Read by cffi and included by C. */
+/* Making a device process; read by cffi and included by C. */
 
-/* Clones a device process with namespaces of its own, as a child of the zygote's parent. Returns its pid in the
- * zygote, 0 in the process itself, or -errno. For a single-threaded caller. */
-int device_clone(void);
-/* Maps uid and gid 0 of a process's user namespace to these of ours, and nothing else. Returns 0 or -errno. */
-int device_map_ids(int pid, uint32_t uid, uint32_t gid);
+struct device_birth {
+    uint32_t host_uid; /* what root is, of its user namespace, on the host */
+    uint32_t host_gid;
+    int pid;
+    int maps_fd;   /* where it reads that its ids are mapped, or the end if they can't be */
+    int mapped_fd; /* where it is told */
+};
+
+/*
+ * Makes a process in namespaces of its own, whose parent is the caller's. Returns its pid, or 0 in it, or -errno. The
+ * caller goes on with device_map_ids().
+ */
+int device_clone(struct device_birth *birth);
+/* Gives it its uid and gid, and tells it. Returns 0 or -errno: then it sees the end of the pipe. */
+int device_map_ids(struct device_birth *birth);

@@ -67,9 +67,15 @@ class Zygote:
         self._enter_jail(main_pid, seccomp=seccomp)
         while True:
             self._poll.poll()
-            request = self._channel.receive()
-            if request is not None:
-                self._channel.send(self._answer(request))
+            for answer in self._answers(self._requests()):
+                self._channel.send(answer)
+
+    def _requests(self) -> list[Message]:
+        """All that have come."""
+        requests = []
+        while (request := self._channel.receive()) is not None:
+            requests.append(request)
+        return requests
 
     def _give_up(self, error: ZygoteError) -> None:
         """Says why, and waits for main's end of the socket: one at once could come first."""
@@ -96,40 +102,55 @@ class Zygote:
         if seccomp:
             _check("seccomp filter", lib.filters_install(b"zygote"))
 
-    def _answer(self, request: Message) -> Message:
-        try:
-            return Message("MADE_DEVICE", {"pid": self._make_device(request)}, request.request_id)
-        except ZygoteError as error:
-            return _failed(error, request.request_id)
-        finally:
+    def _answers(self, requests: list[Message]) -> list[Message]:
+        """Makes a process for each request, and says what came of it.
+
+        One clone right after the other: whatever is written between two of them is copied, page by page,
+        since the processes share it.
+        """
+        births = [self._birth_for(request) for request in requests]
+        errors = [self._make_device(*each) for each in zip(requests, births, strict=True)]
+        for request in requests:
             for fd in request.descriptors:
                 os.close(fd)
+        return [
+            Message("MADE_DEVICE", {"pid": birth.pid}, request.request_id)
+            if error is None
+            else _failed(error, request.request_id)
+            for request, birth, error in zip(requests, births, errors, strict=True)
+        ]
 
-    def _make_device(self, request: Message) -> int:
+    def _birth_for(self, request: Message) -> ffi.CData:
+        """A struct device_birth with the ids that are asked for."""
+        birth = ffi.new("struct device_birth *")
+        birth.host_uid, birth.host_gid = request.fields["host_uid"], request.fields["host_gid"]
+        if not self._privileged:
+            birth.host_uid = birth.host_gid = lib.ZYGOTE_OWN_ID
+        return birth
+
+    def _make_device(self, request: Message, birth: ffi.CData) -> ZygoteError | None:
+        """Makes one process, or returns what is in the way."""
+        try:
+            self._check_request(request)
+            pid = lib.device_clone(birth)
+            if pid == 0:
+                self._be_device(request, birth.maps_fd)
+            if pid < 0:
+                return _namespace_error("clone", -pid)
+            _check("uid and gid maps", lib.device_map_ids(birth))
+        except ZygoteError as error:
+            return error
+        return None
+
+    def _check_request(self, request: Message) -> None:
         fields = request.fields
         if len(request.descriptors) != len(MAKE_DEVICE_DESCRIPTORS):
             raise ZygoteError("request", f"needs descriptors: {', '.join(MAKE_DEVICE_DESCRIPTORS)}")
         if fields["kind"] not in KINDS:
             raise ZygoteError("request", f"no kind of device is called {fields['kind']!a}")
         uid, gid = fields["host_uid"], fields["host_gid"]
-        if not self._privileged:
-            if (uid, gid) != self._host_ids:
-                raise ZygoteError("request", f"uid {uid}, gid {gid}: unprivileged, there is only one's own")
-            uid = gid = lib.ZYGOTE_OWN_ID
-        maps_fd, mapped_fd = os.pipe()
-        try:
-            pid = lib.device_clone()
-            if pid == 0:
-                self._be_device(request, maps_fd)
-            if pid < 0:
-                raise _namespace_error("clone", -pid)
-            # If this fails, the process sees the end of the pipe, and says so.
-            _check("uid and gid maps", lib.device_map_ids(pid, uid, gid))
-            os.write(mapped_fd, b"\0")
-        finally:
-            os.close(maps_fd)
-            os.close(mapped_fd)
-        return int(pid)
+        if not self._privileged and (uid, gid) != self._host_ids:
+            raise ZygoteError("request", f"uid {uid}, gid {gid}: unprivileged, there is only one's own")
 
     def _be_device(self, request: Message, maps_fd: int) -> NoReturn:
         """In the new process. The zygote's own descriptors are closed with all others that aren't named."""

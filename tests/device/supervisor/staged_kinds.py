@@ -145,12 +145,12 @@ def _register() -> None:
         trap.spring_at(lib.STAGE_READY)
         serve(thread)
 
-    def make_and_die(it: zygote.Zygote, request: Message) -> int:
+    def make_and_die(it: zygote.Zygote, request: Message, birth: Any) -> zygote.ZygoteError | None:
         trap.kills_zygote = request.fields["kind"] == ZYGOTE_DIES_BEFORE_MAPS
-        pid = make_device(it, request)
+        error = make_device(it, request, birth)
         if request.fields["kind"] == ZYGOTE_DIES_AFTER_MAPS:
             _segv()
-        return pid
+        return error
 
     for owner, name, trapped in (
         (birth, "lib", trap),

@@ -21,11 +21,13 @@ class BornDevice:
     """One process.
 
     Attributes:
+        request_id: That it was asked for by.
         answer: The zygote's.
         pid: -1 if there is none.
     """
 
-    def __init__(self, rig: ZygoteRig, **changes: Any) -> None:
+    def __init__(self, rig: ZygoteRig, *, wait: bool = True, **changes: Any) -> None:
+        """Asks for it. wait: whether the answer is taken at once, or by take_answer()."""
         module = module_of(KIND)
         vocabulary = vocabulary_for(module.config_schema, module.state_schema, module.metrics_schema)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -33,9 +35,21 @@ class BornDevice:
         self.black_box_fd = os.memfd_create("black-box", os.MFD_CLOEXEC)
         os.ftruncate(self.black_box_fd, 4096)
         with theirs:
-            self.answer = rig.ask((theirs.fileno(), self.black_box_fd), **{"kind": KIND, **changes})
-        self.pid: int = self.answer.fields.get("pid", -1)
+            descriptors = (theirs.fileno(), self.black_box_fd)
+            self.request_id = rig.request(descriptors, **{"kind": KIND, **changes})
+        self.pid = -1
+        self.answer: Message
+        self._rig = rig
         rig.devices += 1
+        if wait:
+            self.take_answer()
+
+    def take_answer(self) -> None:
+        """Waits for the zygote's next answer; one that made a process must be this one's."""
+        self.answer = self._rig.next_from_zygote()
+        if self.answer.name == "MADE_DEVICE":
+            assert self.answer.request_id == self.request_id
+        self.pid = self.answer.fields.get("pid", -1)
 
     def next_message(self) -> Message:
         wait_readable(self.channel.fileno(), "the device's message")

@@ -11,7 +11,7 @@ import pytest
 
 from ipc.channel import PeerGoneError
 from ipc.messages import Message
-from tests.device.zygote.born_device import born_device
+from tests.device.zygote.born_device import BornDevice, born_device
 from tests.device.zygote.zygote_rig import ZygoteRig, wait_for_end, wait_readable
 from vmm_main.device_supervisor import spawner as spawner_module
 from vmm_main.device_supervisor.spawner import Spawner
@@ -98,6 +98,26 @@ def test_a_kind_that_there_is_not_is_refused_and_the_zygote_goes_on(shared_rig: 
         assert device.answer.name == "FAILED"
         assert device.answer.fields["reason"] == "no kind of device is called 'virtio-teapot'"
     jailed(shared_rig)
+
+
+@pytest.mark.parametrize("together", range(2, 8))
+def test_requests_that_come_together_are_answered_one_by_one(shared_rig: ZygoteRig, together: int) -> None:
+    jailed(shared_rig)
+    os.kill(shared_rig.zygote_pid, signal.SIGSTOP)
+    # Each process has the others' descriptors at first, whatever their numbers: it must keep its own.
+    devices = [BornDevice(shared_rig, wait=False) for _ in range(together - 1)]
+    unknown = BornDevice(shared_rig, wait=False, kind="virtio-nonsense")
+    devices.append(BornDevice(shared_rig, wait=False))
+    os.kill(shared_rig.zygote_pid, signal.SIGCONT)
+    for device in (*devices[:-1], unknown, devices[-1]):
+        device.take_answer()
+    assert unknown.answer.name == "FAILED"
+    assert unknown.answer.request_id == unknown.request_id
+    unknown.close()
+    for device in devices:
+        assert f"\nPid:\t{device.pid}\n" in device.certificate()["status"]
+        device.close()
+    assert descriptors_of(shared_rig.zygote_pid) == ONLY_A_SOCKET
 
 
 def test_missing_descriptors_are_refused(shared_rig: ZygoteRig) -> None:

@@ -87,6 +87,14 @@ class ZygoteRig:
 
     def ask(self, descriptors: tuple[int, ...], kind: str, **changes: Any) -> Message:
         """One MAKE_DEVICE and the zygote's answer."""
+        number = self.request(descriptors, kind, **changes)
+        answer = self.next_from_zygote()
+        if answer.name == "MADE_DEVICE":
+            assert answer.request_id == number
+        return answer
+
+    def request(self, descriptors: tuple[int, ...], kind: str, **changes: Any) -> int:
+        """One MAKE_DEVICE, whose answer comes later; its number."""
         uid, gid = self.ids()
         fields = {
             "kind": kind,
@@ -98,10 +106,7 @@ class ZygoteRig:
         }
         number = self.zygote.new_request_id()
         self.zygote.send(Message("MAKE_DEVICE", fields, number, descriptors))
-        answer = self.next_from_zygote()
-        if answer.name == "MADE_DEVICE":
-            assert answer.request_id == number
-        return answer
+        return number
 
     def next_from_zygote(self) -> Message:
         wait_readable(self.zygote.fileno(), "the zygote's answer")
