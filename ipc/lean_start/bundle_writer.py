@@ -52,6 +52,8 @@ _DEVICES = (
     "vmm_main.command_line.device_plans",
     "vmm_main.device_supervisor.device_start",
 )
+# And what the guest sees of the devices: it needs the machine's.
+_TRANSPORT = "vmm_main.virtio_mmio.slots"
 # Half of what malloc gives a mapping of its own, whose every page is new.
 _GROUP_BYTES = 64 << 10
 
@@ -81,14 +83,20 @@ def import_and_bundle_devices(folders: list[str]) -> None:
     finder = next((each for each in sys.meta_path if isinstance(each, DirectFinder)), None)
     if finder is None:
         return
-    before, there = len(finder.completed), list(sys.modules)
+    before, known = len(finder.completed), list(sys.modules)
     for name in _DEVICES:
         __import__(name)
     registry = sys.modules["device_procs.device_registry"]
     for kind in registry.KINDS:
         registry.module_of(kind)
-    names = [name for name in finder.completed[before:] if name not in _OF_BUNDLES]
-    _write_bundle(folders, "devices", [*there, *names], [names])
+    processes = [name for name in finder.completed[before:] if name not in _OF_BUNDLES]
+    without_machine = set(sys.modules)
+    sys.modules[START].import_machine()
+    machine = set(sys.modules) - without_machine
+    before = len(finder.completed)
+    __import__(_TRANSPORT)
+    transport = finder.completed[before:]
+    _write_bundle(folders, "devices", [*known, *processes, *machine, *transport], [processes, transport])
 
 
 def import_and_bundle_zygote(folders: list[str]) -> None:

@@ -13,7 +13,8 @@ is there already. The code is without what only its readers need (lean_code.py).
 
 A __main__ runs the runner, and it runs the others; without a file that has one it imports bundle_writer. The
 parts of main's are what every start needs first, and what makes a machine. Main's modules of devices, and
-the zygote's modules, are in files of their own, of one part each.
+the zygote's modules, are in files of their own; the former's parts are what makes and watches their
+processes, and what the guest sees of them.
 """
 
 # No `from __future__` and nothing that imports it: that is a module too, which the bundle brings.
@@ -67,7 +68,8 @@ def run_bundle(fd: int, folders: list[str], head: "Head") -> None:
     if not has_devices():
         _run_all(fd, machine, folders)
         return
-    sys.modules[START].import_machine = lambda: _run_all(fd, machine, folders)  # type: ignore[attr-defined]
+    start_module = sys.modules[START]
+    start_module.import_machine = lambda: _run_all(fd, machine, folders)  # type: ignore[attr-defined]
     if not run_devices(folders):
         from ipc.lean_start.bundle_writer import import_and_bundle_devices
 
@@ -92,7 +94,10 @@ def has_devices() -> bool:
 
 
 def run_devices(folders: list[str]) -> bool:
-    """Makes the modules of devices from their bundle. False if there is none that is up to date."""
+    """Makes the modules of devices from their bundle. False if there is none that is up to date.
+
+    Those that the guest sees of them need the machine's, and come after these.
+    """
     fd = -1
     try:
         fd = os.open(bundle_path(folders, "devices"), os.O_RDONLY | os.O_CLOEXEC)
@@ -101,7 +106,16 @@ def run_devices(folders: list[str]) -> bool:
     except (OSError, EOFError, TypeError, ValueError):
         current = False
     if current:
-        _run_all(fd, parts[0], folders)
+        processes, transport = parts
+        _run_part(fd, processes, folders)
+        start_module = sys.modules[START]
+        import_machine = start_module.import_machine
+
+        def import_machine_and_transport() -> None:
+            import_machine()
+            _run_all(fd, transport, folders)
+
+        start_module.import_machine = import_machine_and_transport  # type: ignore[attr-defined]
     elif fd >= 0:
         os.close(fd)
     return current
@@ -134,11 +148,16 @@ def _is_current(fd: int, folders: list[str], made_in: list[str], parts: "list[Pa
 
 
 def _run_all(fd: int, part: "Part", folders: list[str]) -> None:
-    """Makes the last part's modules that aren't there yet, and closes the file."""
+    """Makes the modules of a file's last part, and closes the file."""
+    _run_part(fd, part, folders)
+    os.close(fd)
+
+
+def _run_part(fd: int, part: "Part", folders: list[str]) -> None:
+    """Makes a part's modules that aren't there yet."""
     for name, source, code in _entries(fd, part):
         if name not in sys.modules:
             _run(name, source, code, folders)
-    os.close(fd)
 
 
 def _entries(fd: int, part: "Part") -> "list[Entry]":
