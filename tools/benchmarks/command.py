@@ -110,6 +110,16 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="requests of depth 32 in each (%(default)d); a tenth of it of the others",
     )
+    recovery = benchmarks.add_parser(
+        "recovery",
+        help="SIGKILL of a disk's process to the next request that is completed",
+        description="Measure the time from SIGKILL of a disk's process under load to the next used entry, by "
+        "a successor that main's supervisor has made.",
+        epilog="Exit status: 0 measured and within the budget, 1 over it, 2 not measured.",
+    )
+    recovery.add_argument(
+        "--kills", type=_positive, default=50, metavar="N", help="kills, one a second (%(default)d)"
+    )
     return made
 
 
@@ -117,9 +127,12 @@ def main(arguments: Sequence[str]) -> int:
     """Runs a benchmark; returns the exit status."""
     options = parser().parse_args(arguments)
     if options.benchmark == "doorbell":
-        return _in_environment(options, debian_packages.FOR_BUILDING)
+        return _in_environment(options, debian_packages.FOR_BUILDING, options.rounds, options.count)
     if options.benchmark == "disk":
-        return _in_environment(options, {**debian_packages.FOR_BUILDING, **debian_packages.FOR_BENCHMARKS})
+        packages = {**debian_packages.FOR_BUILDING, **debian_packages.FOR_BENCHMARKS}
+        return _in_environment(options, packages, options.rounds, options.count)
+    if options.benchmark == "recovery":
+        return _in_environment(options, debian_packages.FOR_BUILDING, options.kills)
     try:
         peers = _peers(options)
         check_names(peers)
@@ -132,7 +145,7 @@ def main(arguments: Sequence[str]) -> int:
     return _print_results(samples)
 
 
-def _in_environment(options: argparse.Namespace, packages: Iterable[str]) -> int:
+def _in_environment(options: argparse.Namespace, packages: Iterable[str], *numbers: int) -> int:
     """Runs a benchmark in Bulkhead's environment: it needs the data plane itself, not the command."""
     try:
         debian_packages.install_missing(packages, _say)
@@ -141,7 +154,7 @@ def _in_environment(options: argparse.Namespace, packages: Iterable[str]) -> int
         print(f"tools/bench: {error}", file=sys.stderr)
         return STATUS_NOT_MEASURED
     module = f"tools.benchmarks.{options.benchmark}"
-    command = [str(python), "-m", module, str(options.rounds), str(options.count)]
+    command = [str(python), "-m", module, *map(str, numbers)]
     return subprocess.run(command, cwd=CHECKOUT, check=False).returncode
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from dataclasses import dataclass
 
@@ -124,6 +125,18 @@ class DiskDriver:
         """Sectors, which must be writable."""
         answer = self.do(OUT, sector, data)
         assert (answer.status, answer.written) == (OK, 1)
+
+
+def lay_out_reads(ram: GuestRam, queue: DriverQueue, depth: int, image_bytes: int) -> None:
+    """Makes heads 0 to depth - 1 reads of a page each, at random places, for DriverQueue.run()."""
+    for head in range(depth):
+        base = queue.buffers_gpa + head * 2 * _DATA_AT
+        sector = random.randrange(image_bytes // _DATA_AT) * (_DATA_AT // SECTOR)
+        ram.write(base, _HEADER.pack(IN, 0, sector))
+        second = depth + 2 * head
+        queue.set_descriptor(head, base, _HEADER.size, DESC_F_NEXT, second)
+        queue.set_descriptor(second, base + _DATA_AT, _DATA_AT, DESC_F_NEXT | DESC_F_WRITE, second + 1)
+        queue.set_descriptor(second + 1, base + _STATUS_AT, 1, DESC_F_WRITE)
 
 
 def ranges(*each: tuple[int, int, int]) -> bytes:

@@ -143,6 +143,27 @@ int fake_queue_wait(struct fake_queue *queue, int timeout_ms)
     return read(queue->call_fd, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+/* Some have just been completed. Another thread may clear gap_ns at any time. */
+static void note_gap(struct fake_queue *queue)
+{
+    uint64_t now = now_ns();
+    uint64_t gap = now - queue->last_ns;
+
+    if (queue->last_ns != 0 && gap > __atomic_load_n(&queue->gap_ns, __ATOMIC_ACQUIRE)) {
+        __atomic_store_n(&queue->gap_end_ns, now, __ATOMIC_RELEASE);
+        __atomic_store_n(&queue->gap_ns, gap, __ATOMIC_RELEASE);
+    }
+    queue->last_ns = now;
+}
+
 long fake_queue_run(struct fake_queue *queue, uint64_t requests, uint16_t depth, int timeout_ms)
 {
     uint64_t offered = 0, completed = 0;
@@ -168,6 +189,7 @@ long fake_queue_run(struct fake_queue *queue, uint64_t requests, uint16_t depth,
         }
         if (head != -EAGAIN)
             return head;
+        note_gap(queue);
         if (again) {
             fake_queue_publish(queue);
             result = fake_queue_kick(queue);
@@ -176,14 +198,6 @@ long fake_queue_run(struct fake_queue *queue, uint64_t requests, uint16_t depth,
             result = fake_queue_wait(queue, timeout_ms);
     }
     return result < 0 ? result : bytes;
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
 int fake_queue_doorbell(struct fake_queue *queue, uint64_t *samples_ns, uint32_t count)
