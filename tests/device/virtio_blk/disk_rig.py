@@ -96,6 +96,11 @@ class DiskRig(DeviceRig):
         return message
 
     @property
+    def image_fd(self) -> int:
+        """Main's descriptor of the image."""
+        return self._opened.fd
+
+    @property
     def memory_alignment(self) -> int:
         """Of buffers, for O_DIRECT."""
         return int(self._opened.facts["memory_alignment"])
