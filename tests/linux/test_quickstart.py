@@ -7,36 +7,62 @@ import pty
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tools.first_boot.serial_console import SerialConsole
 from tools.guest_image.image import GuestImage
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "tools" / "quickstart"
 
 
-def test_scripted_first_boot(image: GuestImage, bulkhead: Path) -> None:
-    command = [str(QUICKSTART), "--boot-only", str(image.directory), "--vmm", str(bulkhead)]
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Has the disk's copy made in the box's own disk, if this is the box."""
+    scratch = Path("/scratch")
+    return {**os.environ, "TMPDIR": str(scratch if scratch.is_mount() else tmp_path)}
+
+
+def test_scripted_first_boot(
+    image: GuestImage, root_disk: Path, bulkhead: Path, environment: dict[str, str]
+) -> None:
+    command = [str(QUICKSTART), "--boot-only", str(image.directory), str(root_disk), "--vmm", str(bulkhead)]
     ran = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     for answer in (
         "kernel version: 6.",
-        "CPUs: 2",
+        "CPUs: 1",
         "memory: ",
         "clock source: kvm-clock",
         "nonce",
         "from the host's random numbers: ",
+        "written to /dev/vda, remounted, read back: ",
+        "virtio-blk0 (virtio-blk)",
         "rng0 (virtio-rng)",
         "powered off",
     ):
         assert answer in ran.stdout
 
 
-def test_terminal_gets_the_guests_shell_and_ctrl_a_x_ends_it(image: GuestImage, bulkhead: Path) -> None:
+def test_terminal_gets_the_guests_shell_and_ctrl_a_x_ends_it(
+    image: GuestImage, root_disk: Path, bulkhead: Path, environment: dict[str, str]
+) -> None:
     leader, follower = pty.openpty()
-    command = [str(QUICKSTART), "--boot-only", str(image.directory), "--vmm", str(bulkhead)]
+    command = [str(QUICKSTART), "--boot-only", str(image.directory), str(root_disk), "--vmm", str(bulkhead)]
     process = subprocess.Popen(
-        command, stdin=follower, stdout=follower, stderr=follower, start_new_session=True
+        [*command, "--cpus", "2"],
+        env=environment,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
     )
     os.close(follower)
     try:

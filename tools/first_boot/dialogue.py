@@ -10,7 +10,6 @@ import re
 import secrets
 import socket
 import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,9 +32,13 @@ STATUS_POWER_OFF = 17
 STATUS_VMM_EXIT = 18
 STATUS_RANDOM = 19
 STATUS_PROCESSES = 20
+STATUS_DISK = 21
 
 RANDOM_DEVICE = "/dev/hwrng"
 RANDOM_BYTES = 16
+
+KEPT_FILE = "/root/kept"
+DROP_CACHES = "echo 3 >/proc/sys/vm/drop_caches"
 
 
 class StepError(Exception):
@@ -111,6 +114,23 @@ def read_random_numbers(console: SerialConsole, say: Callable[[str], None]) -> N
     say(f"from the host's random numbers: {first}")
 
 
+def keep_a_file(console: SerialConsole, say: Callable[[str], None]) -> None:
+    """Writes a file to the root disk, mounts that anew, and reads the file back from the disk itself.
+
+    Raises:
+        StepError: The root isn't a disk that can be written, or the file is another one.
+    """
+    root = "grep ' / ' /proc/mounts"
+    disk = _ask(console, STATUS_DISK, root, "/dev/vda / ext4 rw,.*").split()[0]
+    content = secrets.token_hex(16)
+    _ask(console, STATUS_DISK, f"echo {content} >{KEPT_FILE}", "")
+    _ask(console, STATUS_DISK, f"mount -o remount,ro / && {DROP_CACHES} && mount -o remount,rw /", "")
+    read = _ask(console, STATUS_DISK, f"cat {KEPT_FILE}", "[0-9a-f]*")
+    if read != content:
+        raise StepError(STATUS_DISK, f"{content} was written to {disk}, {read!r} was read")
+    say(f"written to {disk}, remounted, read back: {read}")
+
+
 def show_processes(vmm: subprocess.Popen[bytes], qmp_path: Path, say: Callable[[str], None]) -> None:
     """Says which processes the VM is made of.
 
@@ -149,11 +169,14 @@ def power_off(console: SerialConsole, vmm: subprocess.Popen[bytes], say: Callabl
     say("powered off")
 
 
-def first_boot(vmm_command: Sequence[str], cpus: int, memory_mib: int, say: Callable[[str], None]) -> None:
+def first_boot(
+    vmm_command: Sequence[str], qmp_path: Path, cpus: int, memory_mib: int, say: Callable[[str], None]
+) -> None:
     """Boots a guest, holds the dialogue with it and powers it off.
 
     Args:
         vmm_command: Starts the VMM with the guest's serial port on its standard input and output.
+        qmp_path: Where it has QMP then.
         cpus: How many CPUs that gives the guest.
         memory_mib: How much memory, in MiB.
         say: Takes lines of progress.
@@ -162,12 +185,10 @@ def first_boot(vmm_command: Sequence[str], cpus: int, memory_mib: int, say: Call
         StepError: a step didn't happen; the VMM is gone then, too.
     """
     ours, theirs = socket.socketpair()
-    with ours, tempfile.TemporaryDirectory(prefix="bulkhead-") as directory:
-        qmp_path = Path(directory) / "qmp"
-        command = [*vmm_command, "-qmp", f"unix:{qmp_path},server,nowait"]
+    with ours:
         try:
             with theirs:
-                vmm = subprocess.Popen(command, stdin=theirs.fileno(), stdout=theirs.fileno())
+                vmm = subprocess.Popen(vmm_command, stdin=theirs.fileno(), stdout=theirs.fileno())
         except OSError as error:
             raise StepError(STATUS_START, f"{vmm_command[0]} doesn't start: {error.strerror}") from error
         try:
@@ -177,8 +198,11 @@ def first_boot(vmm_command: Sequence[str], cpus: int, memory_mib: int, say: Call
             except ConsoleError as error:
                 raise StepError(STATUS_SHELL, f"the guest gives no shell: {error}") from error
             say("the guest is at its shell")
+            # What the kernel says on the console from now on would be taken for answers.
+            _ask(console, STATUS_SHELL, "dmesg -n 1", "")
             ask_guest(console, cpus, memory_mib, say)
             read_random_numbers(console, say)
+            keep_a_file(console, say)
             show_processes(vmm, qmp_path, say)
             power_off(console, vmm, say)
         finally:

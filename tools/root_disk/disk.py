@@ -13,8 +13,8 @@ from tools.root_disk.packages import WANTED, closure
 
 HERE = Path(__file__).parent
 ADDED = HERE / "added"
-# A third of it is used; what is free takes no space, the file has holes there.
-SIZE = "1G"
+# Less than half of it is used; what is free takes no space, the file has holes there.
+SIZE = "512M"
 NAME = "rootfs.ext4"
 SHOWN_LINES = 20
 

@@ -28,16 +28,22 @@ def say(text: str) -> None:
 def prepare(root: Path) -> dict[str, str]:
     """Makes the guest's files and programs; returns what a command line's paths become."""
     files = {
-        "/proc/meminfo": f"MemTotal:  {4096 if BROKEN == 'memory' else 490000} kB\nMemFree: 1 kB\n",
+        "/proc/meminfo": f"MemTotal:  {4096 if BROKEN == 'memory' else 215000} kB\nMemFree: 1 kB\n",
         "/sys/devices/system/clocksource/clocksource0/current_clocksource": "\n"
         if BROKEN == "clock"
         else "kvm-clock\n",
         "/proc/sys/kernel/random/boot_id": f"{BOOT_ID}\n",
         "/dev/hwrng": "the same bytes every time" if BROKEN == "random" else "",
+        "/proc/mounts": f"/dev/vda / ext4 {'ro' if BROKEN == 'mount' else 'rw'},relatime 0 0\n",
+        "/root/kept": "",
+        "/proc/sys/vm/drop_caches": "",
     }
     programs = {
         "uname": "exit 1" if BROKEN == "kernel" else "echo 6.1.0-1-cloud-amd64",
-        "nproc": f"echo {3 if BROKEN == 'cpus' else 2}",
+        "nproc": f"echo {3 if BROKEN == 'cpus' else 1}",
+        "dmesg": '[ "$*" = "-n 1" ]',
+        # A disk that forgets does so when it is mounted anew.
+        "mount": f": >{root}/root_kept" if BROKEN == "disk" else '[ "$1" = -o ]',
     }
     replaced: dict[str, str] = {}
     if BROKEN == "nonce":
