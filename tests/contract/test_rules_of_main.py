@@ -24,6 +24,7 @@ RUNS = (
     "guest/test_serial_port.py::test_interrupts_drive_it_in_both_directions",
     "guest/test_reset.py::test_several_in_a_row[triple-elf]",
     "guest/test_virtio_rng.py::test_the_driver_resets_a_running_device",
+    "guest/test_disk.py::test_a_read_only_disk",
     "guest/test_device_deaths.py::test_on_death_stop",
     "guest/test_device_deaths.py::test_stop_and_cont_while_it_reads",
     "contract/test_effects.py::test_the_option_has_its_effect[daemonize]",
