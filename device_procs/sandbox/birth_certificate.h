@@ -11,4 +11,9 @@
  */
 long birth_certificate_read(int proc_fd, int landlock_version, char *text, size_t size);
 
+#define BIRTH_CERTIFICATE_HEAD_BYTES 35 /* of the message, before the text */
+
+/* Sends it to main as a BIRTH_CERTIFICATE (ipc/messages.py): its text of length bytes, behind room for the head. */
+int birth_certificate_send(int control_fd, char *packet, size_t length);
+
 #endif

@@ -1,10 +1,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "device_procs/data_plane/black_box_cdef.h"
 #include "device_procs/sandbox/birth_certificate.h"
 #include "device_procs/sandbox/capabilities_cdef.h"
+#include "device_procs/sandbox/fault_report_cdef.h"
 #include "device_procs/sandbox/jail_cdef.h"
 #include "device_procs/sandbox/landlock_cdef.h"
+#include "seccomp_profiles/filters_cdef.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +26,16 @@
 static int result_of(long result)
 {
     return result < 0 ? -errno : 0;
+}
+
+static int attach_black_box(struct jail *jail)
+{
+    jail->black_box = black_box_attach(jail->black_box_fd);
+    if (jail->black_box == NULL)
+        return -errno;
+    if (!jail->seccomp)
+        filters_disable();
+    return 0;
 }
 
 static int new_session(struct jail *jail)
@@ -131,15 +144,16 @@ static int die_with_main(struct jail *jail)
     return result_of(prctl(PR_SET_PDEATHSIG, SIGKILL));
 }
 
+/* The message with the certificate: one for the process, which has one jail. */
+static char certificate[BIRTH_CERTIFICATE_HEAD_BYTES + CERTIFICATE_MAX_BYTES];
+
 static int read_certificate(struct jail *jail)
 {
-    static char text[CERTIFICATE_MAX_BYTES];
-
     jail->landlock_version = landlock_version();
-    long length = birth_certificate_read(JAIL_PROC_FD, jail->landlock_version, text, sizeof(text));
+    long length = birth_certificate_read(JAIL_PROC_FD, jail->landlock_version,
+                                         certificate + BIRTH_CERTIFICATE_HEAD_BYTES, CERTIFICATE_MAX_BYTES);
     if (length < 0)
         return (int)length;
-    jail->certificate = text;
     jail->certificate_bytes = (size_t)length;
     return result_of(close(JAIL_PROC_FD));
 }
@@ -155,31 +169,51 @@ static int forbid_dumps(struct jail *jail)
     return result_of(prctl(PR_SET_DUMPABLE, 0));
 }
 
+static int send_certificate(struct jail *jail)
+{
+    return birth_certificate_send(jail->control_fd, certificate, jail->certificate_bytes);
+}
+
 static const struct {
     const char *name;
     int (*take)(struct jail *jail);
+    uint32_t stage; /* that is reached by it, or 0 */
 } steps[] = {
-    {"new session", new_session},
-    {"descriptors", close_descriptors},
-    {"empty root", empty_root},
-    {"resource limits", set_limits},
-    {"uid and gid maps", await_maps},
-    {"uid and gid", become_own_uid},
-    {"capabilities", drop_capabilities},
-    {"no_new_privs", refuse_new_privileges},
-    {"parent death signal", die_with_main},
-    {"birth certificate", read_certificate},
-    {"Landlock", landlock},
-    {"dumpable off", forbid_dumps},
+    {"black box", attach_black_box, STAGE_CLONED},
+    {"new session", new_session, 0},
+    {"descriptors", close_descriptors, 0},
+    {"empty root", empty_root, 0},
+    {"resource limits", set_limits, 0},
+    {"uid and gid maps", await_maps, 0},
+    {"uid and gid", become_own_uid, 0},
+    {"capabilities", drop_capabilities, 0},
+    {"no_new_privs", refuse_new_privileges, 0},
+    {"parent death signal", die_with_main, 0},
+    {"birth certificate", read_certificate, 0},
+    {"Landlock", landlock, 0},
+    {"dumpable off", forbid_dumps, STAGE_JAILED},
+    {"birth certificate", send_certificate, STAGE_CERTIFIED},
 };
+
+int jail_enter_until(struct jail *jail, uint32_t stage)
+{
+    while (jail->steps_taken < ARRAY_SIZE(steps)) {
+        uint32_t reached = steps[jail->steps_taken].stage;
+
+        jail->step = steps[jail->steps_taken].name;
+        int error = steps[jail->steps_taken].take(jail);
+        if (error < 0)
+            return error;
+        jail->steps_taken++;
+        if (reached != 0)
+            jail->black_box->stage = reached;
+        if (reached == stage)
+            return 0;
+    }
+    return 0;
+}
 
 int jail_enter(struct jail *jail)
 {
-    int error = 0;
-
-    for (size_t i = 0; i < ARRAY_SIZE(steps) && error == 0; i++) {
-        jail->step = steps[i].name;
-        error = steps[i].take(jail);
-    }
-    return error;
+    return jail_enter_until(jail, STAGE_CERTIFIED);
 }

@@ -1,5 +1,7 @@
+#include <stddef.h>
 #include <stdint.h>
 
+#include "device_procs/sandbox/jail_cdef.h"
 #include "device_procs/zygote/device_clone_cdef.h"
 
 #include <errno.h>
@@ -27,7 +29,7 @@ int device_clone(struct device_birth *birth)
 
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
-    birth->maps_fd = ends[0];
+    birth->jail.maps_fd = ends[0];
     birth->mapped_fd = ends[1];
     /* libc knows its thread by a number that changes in a new pid namespace, and has recursive locks by it: let the
      * kernel set it, as in a fork(). Kernels without checkpoint/restore don't tell where it is; then a thread of the
@@ -43,7 +45,7 @@ int device_clone(struct device_birth *birth)
 #endif
     if (pid < 0) {
         int error = errno;
-        close(birth->maps_fd);
+        close(birth->jail.maps_fd);
         close(birth->mapped_fd);
         return -error;
     }
@@ -73,7 +75,7 @@ int device_map_ids(struct device_birth *birth)
         error = write_map(birth->pid, "uid_map", birth->host_uid);
     if (error == 0 && write(birth->mapped_fd, "", 1) < 0)
         error = -errno;
-    close(birth->maps_fd);
+    close(birth->jail.maps_fd);
     close(birth->mapped_fd);
     return error;
 }

@@ -4,8 +4,8 @@ struct device_birth {
     uint32_t host_uid; /* what root is, of its user namespace, on the host */
     uint32_t host_gid;
     int pid;
-    int maps_fd;   /* where it reads that its ids are mapped, or the end if they can't be */
-    int mapped_fd; /* where it is told */
+    int mapped_fd;    /* where it is told that its ids are mapped, or sees the end if they can't be */
+    struct jail jail; /* the caller's to fill, but for maps_fd */
 };
 
 /*

@@ -9,7 +9,7 @@ import select
 from device_procs.data_plane._data_plane import ffi, lib
 from device_procs.device_registry import KINDS
 from device_procs.device_runtime.control_thread import prepare
-from device_procs.sandbox.birth import Newborn, live
+from device_procs.sandbox.birth import live
 from ipc.channel import Channel, MalformedError, PeerGoneError
 from ipc.messages import Message
 from ipc.zygote_messages import MAKE_DEVICE_DESCRIPTORS, TO_ZYGOTE
@@ -108,65 +108,66 @@ class Zygote:
         One clone right after the other: whatever is written between two of them is copied, page by page,
         since the processes share it.
         """
-        births = [self._birth_for(request) for request in requests]
-        errors = [self._make_device(*each) for each in zip(requests, births, strict=True)]
+        births: list[ffi.CData] = []  # None where there is an error
+        errors: list[ZygoteError | None] = []
         for request in requests:
+            error = self._refusal(request)
+            errors.append(error)
+            births.append(self._birth_for(request) if error is None else None)
+        for number, birth in enumerate(births):
+            if birth is not None:
+                errors[number] = self._make_device(requests[number], birth)
+        answers = []
+        for request, birth, error in zip(requests, births, errors, strict=True):
             for fd in request.descriptors:
                 os.close(fd)
-        return [
-            Message("MADE_DEVICE", {"pid": birth.pid}, request.request_id)
-            if error is None
-            else _failed(error, request.request_id)
-            for request, birth, error in zip(requests, births, errors, strict=True)
-        ]
+            if error is not None:
+                answers.append(_failed(error, request.request_id))
+            else:
+                answers.append(Message("MADE_DEVICE", {"pid": birth.pid}, request.request_id))
+        return answers
+
+    def _refusal(self, request: Message) -> ZygoteError | None:
+        fields = request.fields
+        if len(request.descriptors) != len(MAKE_DEVICE_DESCRIPTORS):
+            return ZygoteError("request", f"needs descriptors: {', '.join(MAKE_DEVICE_DESCRIPTORS)}")
+        if fields["kind"] not in KINDS:
+            return ZygoteError("request", f"no kind of device is called {fields['kind']!a}")
+        uid, gid = fields["host_uid"], fields["host_gid"]
+        if not self._privileged and (uid, gid) != self._host_ids:
+            return ZygoteError("request", f"uid {uid}, gid {gid}: unprivileged, there is only one's own")
+        return None
 
     def _birth_for(self, request: Message) -> ffi.CData:
-        """A struct device_birth with the ids that are asked for."""
+        """A struct device_birth with all that is asked for."""
+        fields, limits = request.fields, request.fields["limits"]
         birth = ffi.new("struct device_birth *")
-        birth.host_uid, birth.host_gid = request.fields["host_uid"], request.fields["host_gid"]
+        birth.host_uid, birth.host_gid = fields["host_uid"], fields["host_gid"]
         if not self._privileged:
             birth.host_uid = birth.host_gid = lib.ZYGOTE_OWN_ID
+        jail = birth.jail
+        jail.control_fd, jail.black_box_fd = request.descriptors
+        jail.keeps_groups = not self._privileged
+        jail.seccomp = fields["seccomp"]
+        jail.limit_nofile, jail.limit_fsize, jail.limit_data = (
+            limits["nofile"],
+            limits["fsize"],
+            limits["data"],
+        )
         return birth
 
     def _make_device(self, request: Message, birth: ffi.CData) -> ZygoteError | None:
         """Makes one process, or returns what is in the way."""
-        try:
-            self._check_request(request)
-            pid = lib.device_clone(birth)
-            if pid == 0:
-                self._be_device(request, birth.maps_fd)
-            if pid < 0:
-                return _namespace_error("clone", -pid)
-            _check("uid and gid maps", lib.device_map_ids(birth))
-        except ZygoteError as error:
-            return error
+        pid = lib.device_clone(birth)
+        if pid == 0:
+            # The zygote's own descriptors are closed with all others that aren't named.
+            live(request.fields["kind"], ffi.addressof(birth, "jail"))
+        if pid < 0:
+            return _namespace_error("clone", -pid)
+        error = lib.device_map_ids(birth)
+        if error < 0:
+            return ZygoteError("uid and gid maps", f"uid and gid maps: {os.strerror(-error)}")
         return None
-
-    def _check_request(self, request: Message) -> None:
-        fields = request.fields
-        if len(request.descriptors) != len(MAKE_DEVICE_DESCRIPTORS):
-            raise ZygoteError("request", f"needs descriptors: {', '.join(MAKE_DEVICE_DESCRIPTORS)}")
-        if fields["kind"] not in KINDS:
-            raise ZygoteError("request", f"no kind of device is called {fields['kind']!a}")
-        uid, gid = fields["host_uid"], fields["host_gid"]
-        if not self._privileged and (uid, gid) != self._host_ids:
-            raise ZygoteError("request", f"uid {uid}, gid {gid}: unprivileged, there is only one's own")
-
-    def _be_device(self, request: Message, maps_fd: int) -> NoReturn:
-        """In the new process. The zygote's own descriptors are closed with all others that aren't named."""
-        control_fd, black_box_fd = request.descriptors
-        fields = request.fields
-        live(
-            Newborn(
-                fields["kind"],
-                control_fd,
-                black_box_fd,
-                maps_fd,
-                fields["limits"],
-                keeps_groups=not self._privileged,
-                seccomp=fields["seccomp"],
-            )
-        )
 
 
 def import_back_ends() -> None:

@@ -120,11 +120,21 @@ class _Trap:
     def __getattr__(self, name: str) -> Any:
         if name == "device_map_ids" and self.kills_zygote:
             _segv()
-        if name == "black_box_attach":
-            self.spring_at(0)
-        elif name.startswith("STAGE_"):
+        if name == "jail_enter":
+            return self.enter_jail
+        if name.startswith("STAGE_"):
             self.spring_at(getattr(lib, name) - 1)
         return getattr(lib, name)
+
+    def enter_jail(self, jail: Any) -> int:
+        """As the C function does, stage by stage."""
+        self.spring_at(0)
+        for stage in (lib.STAGE_CLONED, lib.STAGE_JAILED, lib.STAGE_CERTIFIED):
+            error: int = lib.jail_enter_until(jail, stage)
+            if error < 0 or stage == lib.STAGE_CERTIFIED:  # that is left where the next one is reached for
+                return error
+            self.spring_at(stage)
+        raise AssertionError("there is a last stage")
 
 
 def _register() -> None:
@@ -136,9 +146,9 @@ def _register() -> None:
     make_device = zygote.Zygote._make_device
     live, serve = birth.live, control_thread.ControlThread.serve
 
-    def live_trapped(newborn: birth.Newborn) -> NoReturn:
-        trap.set_by(newborn.kind)
-        live(newborn)
+    def live_trapped(kind: str, jail: Any) -> NoReturn:
+        trap.set_by(kind)
+        live(kind, jail)
 
     def serve_trapped(thread: control_thread.ControlThread) -> NoReturn:
         _control.append(thread._channel._socket)
