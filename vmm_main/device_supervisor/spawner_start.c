@@ -30,31 +30,33 @@ static pid_t exec_with_socket(const char *program, char *const arguments[], char
 
 int spawner_start(const char *program, char *const arguments[], int *socket_fd)
 {
-    /* What finds an interpreter's own library is all that is passed on: the rest may hold secrets. */
+    /* What finds an interpreter's own library is all that is passed on: the rest may hold secrets. Python loads no
+     * locale in "C", and speaks UTF-8. */
     static const char variable[] = "LD_LIBRARY_PATH";
-    char *environment[] = {NULL, NULL};
+    static char locale[] = "LC_ALL=C";
+    char *environment[] = {locale, NULL, NULL};
     volatile int error = 0;
     int pair[2];
 
     const char *value = getenv(variable);
     if (value != NULL) {
         size_t size = sizeof(variable) + 1 + strlen(value);
-        environment[0] = malloc(size);
-        if (environment[0] == NULL)
+        environment[1] = malloc(size);
+        if (environment[1] == NULL)
             return -ENOMEM;
-        strcpy(environment[0], variable);
-        strcat(environment[0], "=");
-        strcat(environment[0], value);
+        strcpy(environment[1], variable);
+        strcat(environment[1], "=");
+        strcat(environment[1], value);
     }
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
         int failed = errno;
-        free(environment[0]);
+        free(environment[1]);
         return -failed;
     }
     pid_t pid = exec_with_socket(program, arguments, environment, pair[1], &error);
     if (pid < 0)
         error = errno;
-    free(environment[0]);
+    free(environment[1]);
     close(pair[1]);
     if (error == 0 && fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0)
         error = errno;
