@@ -35,8 +35,9 @@ struct disk_backend {
 
 /*
  * io_uring, restricted to these operations on this one file. Its memory is never freed: it lives as long as the
- * process. Returns 0, or -errno where the host doesn't have it.
+ * process. The ring itself, and what it has begun, may live a little longer: it holds last_io_fd (if that isn't -1) to
+ * the end. Returns 0, or -errno where the host doesn't have it.
  */
-int disk_uring_init(struct disk_backend *backend, int32_t fd, uint32_t depth);
+int disk_uring_init(struct disk_backend *backend, int32_t fd, int32_t last_io_fd, uint32_t depth);
 /* preadv2() and its like, one after the other. Returns 0 or -errno. */
 int disk_sync_init(struct disk_backend *backend, int32_t fd);

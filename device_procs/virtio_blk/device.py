@@ -29,12 +29,13 @@ class BlkDevice(Device):
 
     __slots__ = ("_disk", "_engine", "_queues", "_reports", "_told_failures")
 
-    def __init__(self, config: dict[str, Any], image_fd: int) -> None:
+    def __init__(self, config: dict[str, Any], image_fd: int, last_io_fd: int = -1) -> None:
         """Makes queues and back ends.
 
         Args:
             config: As module.py's schema says.
             image_fd: The image, open as config says; the device's own.
+            last_io_fd: What each ring is to hold for as long as it is there; -1 for nothing.
 
         Raises:
             OSError: There is no memory for them.
@@ -52,15 +53,15 @@ class BlkDevice(Device):
         self._reports: list[tuple[str, str]] = []
         self._told_failures = 0
         self._engine = "io_uring"
-        self._queues = [self._make_queue(image_fd) for _ in queue_sets]
+        self._queues = [self._make_queue(image_fd, last_io_fd) for _ in queue_sets]
 
-    def _make_queue(self, image_fd: int) -> Any:
+    def _make_queue(self, image_fd: int, last_io_fd: int) -> Any:
         queue = ffi.new("struct blk_queue *")
         _check(lib.blk_queue_init(queue, self._disk))
         backend = ffi.addressof(queue, "backend")
         error = -errno.ENOSYS
         if self._engine == "io_uring":
-            error = lib.disk_uring_init(backend, image_fd, lib.BLK_QUEUE_SIZE_MAX)
+            error = lib.disk_uring_init(backend, image_fd, last_io_fd, lib.BLK_QUEUE_SIZE_MAX)
             if error < 0 and -error not in _NO_IO_URING:
                 _check(error)
             if error < 0:
@@ -162,7 +163,8 @@ def make_device(config: dict[str, Any], backends: tuple[int, ...]) -> BlkDevice:
 
     Args:
         config: As module.py's schema says.
-        backends: The image's descriptor, owned by the device from now on.
+        backends: The image's descriptor and, of a direct one, the socket that main must see hang up only when
+            nothing of this process's I/O is under way any more; owned by the device from now on.
     """
-    (image_fd,) = backends
-    return BlkDevice(config, image_fd)
+    image_fd, *last_io = backends
+    return BlkDevice(config, image_fd, last_io[0] if last_io else -1)

@@ -101,15 +101,16 @@ static int restrict_ring(struct io_uring *ring)
     return io_uring_register_restrictions(ring, rules, count);
 }
 
-static int set_up(struct io_uring *ring, int32_t fd, uint32_t depth)
+static int set_up(struct io_uring *ring, int32_t fd, int32_t last_io_fd, uint32_t depth)
 {
+    int32_t files[] = {fd, last_io_fd};
     int error = io_uring_queue_init(depth, ring, IORING_SETUP_R_DISABLED);
 
     if (error < 0)
         return error;
     error = restrict_ring(ring);
     if (error == 0)
-        error = io_uring_register_files(ring, &fd, 1);
+        error = io_uring_register_files(ring, files, last_io_fd < 0 ? 1 : 2);
     if (error == 0)
         error = io_uring_enable_rings(ring);
     if (error < 0)
@@ -117,14 +118,14 @@ static int set_up(struct io_uring *ring, int32_t fd, uint32_t depth)
     return error;
 }
 
-int disk_uring_init(struct disk_backend *backend, int32_t fd, uint32_t depth)
+int disk_uring_init(struct disk_backend *backend, int32_t fd, int32_t last_io_fd, uint32_t depth)
 {
     struct io_uring *ring = calloc(1, sizeof(*ring));
     int error;
 
     if (ring == NULL)
         return -ENOMEM;
-    error = set_up(ring, fd, depth);
+    error = set_up(ring, fd, last_io_fd, depth);
     if (error < 0) {
         free(ring);
         return error;

@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 from device_procs.device_registry import module_of
 from tests.device.fake_transport import FakeTransport
 from tools.fake_driver.guest_ram import GuestRam
+from vmm_main.device_supervisor.disk_image import open_disk_image
 from vmm_main.device_supervisor.opened_resource import OpenedResource
 from vmm_main.device_supervisor.spawner import Spawner
 from vmm_main.device_supervisor.supervised_device import SupervisedDevice
 from vmm_main.device_supervisor.supervisor import DeviceSupervisor
 from vmm_main.device_supervisor.uid_lease import UidLease, may_give_uids
 from vmm_main.event_loop import EventLoop
+from vmm_main.fd_sets import FdSets
 from vmm_main.guest_memory import GuestMemory
 from vmm_main.qmp.commands import device_processes
 from vmm_main.qmp.value_check import check_value
@@ -44,13 +46,26 @@ class SupervisedVm:
         lock_file: Path,
         rngs: list[dict[str, Any]],
         *,
+        drives: tuple[dict[str, Any], ...] = (),
         seccomp: bool = True,
         on_death: str = "restart",
         on_restart_limit: str = "stop",
         zygote_options: tuple[str, ...] = (),
         **limits: Any,
     ) -> None:
-        """Starts a VM with rngs, each the values of its -device's keys; limits are DeviceSupervisor's."""
+        """Starts a VM.
+
+        Args:
+            lock_file: Where uids are leased.
+            rngs: Each the values of its -device's keys.
+            drives: Each the values of its -drive's keys, but for the id; a disk shows it.
+            seccomp: Whether there are filters.
+            on_death: Of all devices.
+            on_restart_limit: The same.
+            zygote_options: Of its zygotes' Python.
+            limits: Others of DeviceSupervisor's.
+        """
+        self._drives = drives
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.pauses: list[str] = []
         self._changed = threading.Condition()
@@ -94,7 +109,7 @@ class SupervisedVm:
         with theirs:
             spawner.request_zygote(theirs.fileno())
         self._loop = EventLoop()
-        lease = UidLease(None, len(rngs), str(lock_file))
+        lease = UidLease(None, len(rngs) + len(self._drives), str(lock_file))
         self.supervisor = DeviceSupervisor(
             self._loop, spawner, ours.detach(), lease, seccomp=seccomp, **self._limits
         )
@@ -105,10 +120,18 @@ class SupervisedVm:
             plan = module.plan({"rng": "r0", **values}, objects)
             source = os.open(plan.resources[0].path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             self.supervisor.add(f"rng{number}", module, plan, (OpenedResource(source),), **self._policies)
+        self._add_disks()
         self._memory = GuestMemory(RAM_BYTES, include_in_core=False)
         self.supervisor.configure_all(self._memory)
         self.supervisor.wait_ready()
         self.supervisor.resume()
+
+    def _add_disks(self) -> None:
+        module = module_of("virtio-blk")
+        for number, values in enumerate(self._drives):
+            plan = module.plan({"drive": "d"}, {"d": {"id": "d", **values}})
+            opened = open_disk_image(plan.resources[0], FdSets([]))
+            self.supervisor.add(f"disk{number}", module, plan, (opened,), **self._policies)
 
     def _event(self, name: str, data: dict[str, Any]) -> None:
         """Takes an event as QMP would, which promises its clients names and types."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ipc.messages import Vocabulary
     from vmm_main.device_supervisor.deadlines import Deadlines
+    from vmm_main.device_supervisor.last_io import LastIo
     from vmm_main.event_loop import EventLoop, Timer
 else:
     import _signal  # the same without enum, which costs milliseconds at every start
@@ -62,9 +63,10 @@ class ProcessListener:
 class DeviceProcess:
     """One process, from the request to the zygote to its exit status."""
 
-    __slots__ = ("_channel", "_credit", "_credit_at_s", "_deadlines", "_is_dying", "_kill_when_made",
-                 "_known_reason", "_listener", "_loop", "_pidfd", "_reap_timer", "_requests", "_start_timer",
-                 "_theirs", "black_box", "certificate", "name", "pid", "ready_at_s")  # fmt: skip
+    __slots__ = ("_channel", "_credit", "_credit_at_s", "_deadlines", "_death", "_is_dying",
+                 "_kill_when_made", "_known_reason", "_last_io", "_listener", "_loop", "_pidfd",
+                 "_reap_timer", "_requests", "_start_timer", "_theirs", "black_box", "certificate", "name",
+                 "pid", "ready_at_s")  # fmt: skip
 
     def __init__(
         self,
@@ -75,8 +77,18 @@ class DeviceProcess:
         *,
         deadlines: Deadlines,
         trace: Callable[[str], None] | None,
+        last_io: LastIo | None = None,
     ) -> None:
         """Makes socket and black box; the process itself is the zygote's to make.
+
+        Args:
+            loop: Where it is watched.
+            name: Its device's id.
+            vocabulary: Of its kind.
+            listener: Who is told.
+            deadlines: How long main waits.
+            trace: Gets each message, as text.
+            last_io: Tells when its I/O is over, of a process whose I/O may outlive it; owned from now on.
 
         Raises:
             HostError: The host is short of something.
@@ -96,6 +108,8 @@ class DeviceProcess:
         self.ready_at_s: float | None = None
         self.certificate: bytes | None = None  # unread: ipc/birth_certificate.py
         self._pidfd = -1
+        self._last_io = last_io
+        self._death: Death | None = None  # of a process that is reaped, while its I/O isn't over
         self._is_dying = False
         self._kill_when_made = False
         self._known_reason: str | None = None
@@ -166,6 +180,16 @@ class DeviceProcess:
         self._requests[request_id] = (check, self._loop.call_later(deadline_s, late))
         self._send(Message(name, {}, request_id))
 
+    @property
+    def last_io_fds(self) -> tuple[int, ...]:
+        """What the process is to hold for as long as its I/O lasts, if that may be longer than it lives."""
+        return () if self._last_io is None else (self._last_io.given_fd,)
+
+    def gave_descriptors(self) -> None:
+        """CONFIGURE is sent, and what only the process must hold with it."""
+        if self._last_io is not None:
+            self._last_io.gave()
+
     def kill(self, reason: str | None) -> None:
         """Kills the process; reason is told as the cause of its death, None for an operator's wish."""
         if self._is_dying:
@@ -185,6 +209,11 @@ class DeviceProcess:
         if not poll.poll(max(0.0, until_s - time.monotonic()) * 1000):
             return False
         self._on_exit(READABLE)
+        if self._death is None or self._last_io is None:
+            return True
+        if not self._last_io.is_over(max(0.0, until_s - time.monotonic())):
+            return False
+        self._on_last_io(0)
         return True
 
     def _send(self, message: Message) -> None:
@@ -261,6 +290,8 @@ class DeviceProcess:
 
     def _set_dying(self) -> None:
         self._is_dying = True
+        if self._last_io is not None:
+            self._last_io.gave()
         for timer in (self._start_timer, *[timer for _, timer in self._requests.values()]):
             if timer is not None:
                 timer.cancel()
@@ -290,11 +321,30 @@ class DeviceProcess:
         os.close(self._pidfd)
         self._pidfd = -1
         was_ready = self.ready_at_s is not None
-        self._end(describe_death(status, self.black_box, self._known_reason, was_ready=was_ready))
+        self._end_after_last_io(
+            describe_death(status, self.black_box, self._known_reason, was_ready=was_ready)
+        )
+
+    def _end_after_last_io(self, death: Death) -> None:
+        if self._last_io is None or self._last_io.is_over():
+            self._end(death)
+            return
+        self._death = death
+        self._loop.watch(self._last_io.fileno(), 0, self._on_last_io)
+        if self._reap_timer is None:
+            self._reap_timer = self._loop.call_later(self._deadlines.reap_s, self._listener.process_stays)
+
+    def _on_last_io(self, _events: int) -> None:
+        assert self._last_io is not None
+        assert self._death is not None
+        self._loop.unwatch(self._last_io.fileno())
+        self._end(self._death)
 
     def _end(self, death: Death) -> None:
         if self._reap_timer is not None:
             self._reap_timer.cancel()
             self._reap_timer = None
         self.black_box.close()
+        if self._last_io is not None:
+            self._last_io.close()
         self._listener.process_died(death)

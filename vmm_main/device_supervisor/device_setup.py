@@ -11,37 +11,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from vmm_main.device_supervisor.held_descriptors import HeldDescriptors
     from vmm_main.virtio_mmio.virtio_device import VringSetup
 
 
 def configure_fields(
-    config: dict[str, Any],
+    held: HeldDescriptors,
     memory: list[dict[str, Any]],
     *,
     backends: int,
     queues: int,
     seccomp: bool,
-    inflight: bool,
     state: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """The fields of CONFIGURE.
 
     Args:
-        config: The device's own, as its module planned it.
+        held: What main has for it, with its own configuration.
         memory: The table of guest memory.
         backends: How many descriptors of back ends come with it.
         queues: How many queues it has.
         seccomp: Whether its threads get their filters.
-        inflight: Whether an in-flight log comes with it.
         state: The device-state record of its predecessor, if that left one.
     """
     fields: dict[str, Any] = {
         "version": PROTOCOL_VERSION,
-        "config": config,
+        "config": held.config,
         "memory": memory,
         "backends": backends,
         "queues": queues,
-        "inflight": inflight,
+        "inflight": held.inflight is not None,
         "seccomp": seccomp,
     }
     if state is not None:

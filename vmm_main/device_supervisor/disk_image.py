@@ -106,16 +106,20 @@ def _refuse_direct(resource: Resource) -> NoReturn:
 
 def _lock(resource: Resource, fd: int) -> None:
     error = lib.disk_file_lock(fd, resource.writable)
+    holders = ""
+    if -error == errno.EAGAIN:
+        from vmm_main.device_supervisor.lock_holders import holders_in_words, lock_once_let_go
+
+        holders = holders_in_words(fd)
+        if not holders:
+            error = lock_once_let_go(fd, exclusive=resource.writable)
     if error == 0:
         return
     if -error != errno.EAGAIN:
         raise ConfigurationError(
             f"{resource.named}: can't be locked: {os.strerror(-error)}; allowed is a file system with locks"
         )
-    from vmm_main.device_supervisor.lock_holders import holders_in_words
-
     others = "somebody writes to it" if not resource.writable else "it is in use"
     raise ConfigurationError(
-        f"{resource.named}: {others}{holders_in_words(fd)}; allowed are one writer, or readers only "
-        "(readonly=on)"
+        f"{resource.named}: {others}{holders}; allowed are one writer, or readers only (readonly=on)"
     )

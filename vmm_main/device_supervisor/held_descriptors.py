@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from device_procs.device_module import DeviceModule, DevicePlan
     from vmm_main.device_supervisor.inflight_memory import InflightMemory
+    from vmm_main.device_supervisor.last_io import LastIo
     from vmm_main.device_supervisor.opened_resource import OpenedResource
 
 
@@ -23,7 +24,7 @@ class HeldDescriptors:
         inflight: The log, of a device that doesn't complete in order.
     """
 
-    __slots__ = ("backends", "config", "file_bytes", "inflight")
+    __slots__ = ("_direct", "backends", "config", "file_bytes", "inflight")
 
     def __init__(self, module: DeviceModule, plan: DevicePlan, opened: tuple[OpenedResource, ...]) -> None:
         """Takes over what was opened.
@@ -31,6 +32,7 @@ class HeldDescriptors:
         Raises:
             HostError: The host has no memory or descriptor left for the log.
         """
+        self._direct = any(resource.direct for resource in plan.resources)
         self.backends = tuple(resource.fd for resource in opened)
         self.config: dict[str, Any] = dict(plan.config)
         for resource in opened:
@@ -46,6 +48,18 @@ class HeldDescriptors:
     def log_fds(self) -> tuple[int, ...]:
         """The log's descriptor, if there is one."""
         return () if self.inflight is None else (self.inflight.fd,)
+
+    def make_last_io(self) -> LastIo | None:
+        """Of a process whose I/O may outlive it: only what goes past the page cache does.
+
+        Raises:
+            HostError: No descriptor is left.
+        """
+        if not self._direct:
+            return None
+        from vmm_main.device_supervisor.last_io import LastIo
+
+        return LastIo()
 
     def driver_begins(self) -> None:
         """A driver has set up its rings: nothing is in flight, whatever its predecessor left."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix as os
 
 from vmm_main.errors import HostError
+from vmm_main.kvm._kvm import ffi, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class InflightMemory:
         fd: For CONFIGURE.
     """
 
-    __slots__ = ("_bytes", "fd")
+    __slots__ = ("_address", "_bytes", "fd")
 
     def __init__(self, queue_sizes: Sequence[int]) -> None:
         """Makes it, all zeroes.
@@ -45,13 +46,17 @@ class InflightMemory:
             fcntl.fcntl(self.fd, _F_ADD_SEALS, _SEALS)
         except OSError as error:
             raise HostError(f"can't make a device's in-flight log: {error.strerror}") from error
+        self._address = lib.guest_memory_map(self.fd, self._bytes)
+        if self._address == ffi.NULL:
+            raise HostError(f"can't map a device's in-flight log: {os.strerror(ffi.errno)}")
 
     def clear(self) -> None:
         """For a driver that begins: nothing works on its rings yet."""
-        os.pwrite(self.fd, bytes(self._bytes), 0)
+        ffi.memmove(self._address, bytes(self._bytes), self._bytes)
 
     def close(self) -> None:
         """Lets go of it."""
         if self.fd >= 0:
+            lib.guest_memory_unmap(self._address, self._bytes)
             os.close(self.fd)
             self.fd = -1

@@ -49,9 +49,9 @@ _log = Logger("supervisor")
 class SupervisedDevice(DriverSide, ProcessListener):
     """The device, and the owner of its processes."""
 
-    __slots__ = ("_features_known", "_next_start", "_operator_restart", "_policy", "_process", "_quiesced",
-                 "_rings", "_state_record", "_vocabulary", "_waiting_resets", "gid", "held", "is_stuck",
-                 "last_cause", "module", "on_death", "on_restart_limit", "plan", "restarts", "since_s",
+    __slots__ = ("_features_known", "_next_start", "_operator_restart", "_policy", "_quiesced", "_rings",
+                 "_state_record", "_vocabulary", "_waiting_resets", "gid", "held", "is_stuck", "last_cause",
+                 "module", "on_death", "on_restart_limit", "plan", "process", "restarts", "since_s",
                  "start_deaths", "state", "uid")  # fmt: skip
 
     def __init__(
@@ -85,7 +85,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
         self.last_cause: str | None = None
         self._vocabulary = vocabulary_for(module.config_schema, module.state_schema, module.metrics_schema)
         self._policy = RestartPolicy(time.monotonic(), supervisor.restart_limit)
-        self._process: DeviceProcess | None = None
+        self.process: DeviceProcess | None = None  # the current one
         self._rings: DriverRings | None = None
         self._state_record: dict[str, Any] | None = None
         self._waiting_resets: list[_thread.LockType] = []
@@ -94,11 +94,6 @@ class SupervisedDevice(DriverSide, ProcessListener):
         self._operator_restart = False
 
     # What the supervisor calls.
-
-    @property
-    def process(self) -> DeviceProcess | None:
-        """The current process, if there is one."""
-        return self._process
 
     @property
     def is_reset(self) -> bool:
@@ -116,46 +111,48 @@ class SupervisedDevice(DriverSide, ProcessListener):
         self._move(CONFIGURED)
         supervisor = self._supervisor
         try:
-            self._process = DeviceProcess(
+            self.process = DeviceProcess(
                 supervisor.loop,
                 self.device_id,
                 self._vocabulary,
                 self,
                 deadlines=supervisor.deadlines,
                 trace=supervisor.trace,
+                last_io=self.held.make_last_io(),
             )
         except HostError as error:
             self._move(DYING)
             self._is_dead(None, 0.0, Death(f"was never made: {error}", is_fault=False))
             return
-        supervisor.make_process(self, self._process)
+        supervisor.make_process(self, self.process)
         if self._supervisor.memory_regions is not None:
             self.configure()
 
     def configure(self) -> None:
         """Tells the process what it is and gives it its descriptors."""
-        assert self._process is not None
+        process, held = self.process, self.held
+        assert process is not None
         memory_fd, regions = self._supervisor.memory()
+        backends = (*held.backends, *process.last_io_fds)
         fields = configure_fields(
-            self.held.config,
+            held,
             regions,
-            backends=len(self.held.backends),
+            backends=len(backends),
             queues=len(self.queue_max_sizes),
             seccomp=self._supervisor.seccomp,
-            inflight=self.held.inflight is not None,
             state=self._state_record,
         )
-        held = self.held
-        descriptors = (memory_fd, *held.backends, *self.kick_fds, *self.call_fds, *held.log_fds)
-        self._process.send("CONFIGURE", fields, descriptors)
+        descriptors = (memory_fd, *backends, *self.kick_fds, *self.call_fds, *held.log_fds)
+        process.send("CONFIGURE", fields, descriptors)
+        process.gave_descriptors()
 
     def begin_quiesce(self) -> None:
         """The VM stops: finish what is begun, then nothing more."""
         self._quiesced = self.state not in (RUNNING, DYING)  # a dying one is quiet when it is reaped
         if self.state == RUNNING:
-            assert self._process is not None
+            assert self.process is not None
             deadline_s = self._supervisor.deadlines.quiesce_s
-            self._process.request("QUIESCE", deadline_s, self._on_quiesced, "QUIESCED")
+            self.process.request("QUIESCE", deadline_s, self._on_quiesced, "QUIESCED")
 
     def resume(self) -> None:
         """The VM runs (again)."""
@@ -172,11 +169,11 @@ class SupervisedDevice(DriverSide, ProcessListener):
         """Takes the rings away; done is released once nothing works on them any more."""
         self._rings = None
         self._state_record = None
-        if self.state in (RUNNING, PAUSED) or (self.state == NEEDS_RESET and self._process is not None):
-            assert self._process is not None
+        if self.state in (RUNNING, PAUSED) or (self.state == NEEDS_RESET and self.process is not None):
+            assert self.process is not None
             if not self._waiting_resets:
                 deadline_s = self._supervisor.deadlines.reset_s
-                self._process.request("RESET_DEVICE", deadline_s, self._on_reset, "RESET_DONE")
+                self.process.request("RESET_DEVICE", deadline_s, self._on_reset, "RESET_DONE")
             self._waiting_resets.append(done)
         elif self.state == DYING:
             self._waiting_resets.append(done)  # killed, not reaped: not before it is gone
@@ -190,24 +187,24 @@ class SupervisedDevice(DriverSide, ProcessListener):
 
     def request_metrics(self, on_answer: Callable[[dict[str, Any]], None]) -> bool:
         """Asks the process what it has counted; False if there is none that could answer now."""
-        if self._process is None or self.state not in (READY, RUNNING, PAUSED):
+        if self.process is None or self.state not in (READY, RUNNING, PAUSED):
             return False
         deadline_s = self._supervisor.deadlines.quiesce_s
-        self._process.request("GET_METRICS", deadline_s, lambda message: on_answer(message.fields), "METRICS")
+        self.process.request("GET_METRICS", deadline_s, lambda message: on_answer(message.fields), "METRICS")
         return True
 
     def restart(self) -> None:
         """The operator's wish: a new process, whatever the policy says."""
-        if self._process is not None:
+        if self.process is not None:
             self._operator_restart = True
-            self._process.kill(None)
+            self.process.kill(None)
         else:
             self.start()
 
     def kill(self, reason: str | None) -> None:
         """Kills the process, if there is one."""
-        if self._process is not None:
-            self._process.kill(reason)
+        if self.process is not None:
+            self.process.kill(reason)
 
     def close(self) -> None:
         """Closes what outlives the processes; they must be gone."""
@@ -221,11 +218,11 @@ class SupervisedDevice(DriverSide, ProcessListener):
     def process_said(self, message: Message) -> None:
         """Every message is good in some states only."""
         name, fields = message.name, message.fields
-        assert self._process is not None
+        assert self.process is not None
         if name == "READY" and self.state == CONFIGURED:
             self._on_ready(fields["features"], fields["config"])
-        elif name == "BIRTH_CERTIFICATE" and self.state == CONFIGURED and self._process.certificate is None:
-            self._process.certificate = fields["text"]
+        elif name == "BIRTH_CERTIFICATE" and self.state == CONFIGURED and self.process.certificate is None:
+            self.process.certificate = fields["text"]
         elif name == "LOG":
             self._supervisor.log_for(self.device_id, fields["level"], fields["text"])
         elif name == "NEEDS_RESET" and self.state in (RUNNING, PAUSED):
@@ -238,7 +235,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
         elif name == "NEEDS_RESET" and self.state in (READY, NEEDS_RESET):
             pass  # said before it heard of the reset, or said twice
         else:
-            self._process.kill(f"sent {name} while {self.state}")
+            self.process.kill(f"sent {name} while {self.state}")
 
     def process_is_dying(self) -> None:
         """It was killed, or has let go of its socket."""
@@ -255,7 +252,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
 
     def process_died(self, death: Death) -> None:
         """It is reaped: what waited for that goes on, and the policy decides."""
-        process, self._process = self._process, None
+        process, self.process = self.process, None
         assert process is not None
         life_s = 0.0 if process.ready_at_s is None else time.monotonic() - process.ready_at_s
         self._is_dead(process.pid, life_s, death)
@@ -303,14 +300,14 @@ class SupervisedDevice(DriverSide, ProcessListener):
             self.transport.needs_reset()  # the driver's reset has cleared what it was told before
 
     def _on_ready(self, features: int, config: bytes) -> None:
-        assert self._process is not None
+        assert self.process is not None
         if self._features_known and (features, len(config)) != (self.features, len(self.config_space)):
-            self._process.kill("came back with other features or another config space")
+            self.process.kill("came back with other features or another config space")
             return
         is_restart = self._features_known
         self._features_known = True
         self.features = features
-        self._process.became_ready()
+        self.process.became_ready()
         self._move(READY)
         if not is_restart:
             self.config_space = config
@@ -322,7 +319,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
         self.restarts += 1
         self._supervisor.emit(
             "DEVICE_PROCESS_RESTARTED",
-            {"id": self.device_id, "pid": self._process.pid or 0, "restarts": self.restarts},
+            {"id": self.device_id, "pid": self.process.pid or 0, "restarts": self.restarts},
         )
         if config != self.config_space:
             self._change_config(config)
@@ -342,9 +339,9 @@ class SupervisedDevice(DriverSide, ProcessListener):
             self.resume()
 
     def _on_quiesced(self, message: Message) -> None:
-        assert self._process is not None
+        assert self.process is not None
         if len(message.fields["bases"]) != len(self.queue_max_sizes):
-            self._process.kill("sent QUIESCED with another number of queues")
+            self.process.kill("sent QUIESCED with another number of queues")
             return
         self._quiesced = True
         if self.state == RUNNING:
@@ -386,9 +383,9 @@ class SupervisedDevice(DriverSide, ProcessListener):
             self._supervisor.pause_vm(f"device {self.device_id}: its process {cause}")
 
     def _change_config(self, config: bytes) -> None:
-        assert self._process is not None
+        assert self.process is not None
         if len(config) != len(self.config_space):
-            self._process.kill("changed the size of its config space")
+            self.process.kill("changed the size of its config space")
             return
         self.config_space = config
         if self.transport is not None:
@@ -396,5 +393,5 @@ class SupervisedDevice(DriverSide, ProcessListener):
 
     def tell(self, name: str, fields: dict[str, Any]) -> None:
         """Sends the process a message, if there is one that is ready."""
-        if self._process is not None and self.state in (READY, RUNNING, PAUSED):
-            self._process.send(name, fields)
+        if self.process is not None and self.state in (READY, RUNNING, PAUSED):
+            self.process.send(name, fields)

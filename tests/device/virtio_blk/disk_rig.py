@@ -9,10 +9,11 @@ from typing import Any
 from device_procs.device_module import Resource
 from device_procs.virtio_blk.module import MODULE, QUEUE_SIZE_MAX
 from ipc.messages import Message
-from tests.device.device_rig import DeviceRig
+from tests.device.device_rig import HANGS_AFTER_S, DeviceRig
 from tests.device.zygote.zygote_rig import ZygoteRig
 from tools.fake_driver.disk_driver import DiskDriver
 from vmm_main.device_supervisor.disk_image import open_disk_image
+from vmm_main.device_supervisor.last_io import LastIo
 from vmm_main.fd_sets import FdSets
 
 FLUSH_FEATURE = 1 << 9
@@ -62,7 +63,11 @@ class DiskRig(DeviceRig):
 
     def get_ready(self) -> None:
         self.expect("BIRTH_CERTIFICATE")
-        self.configure(self._config, (self._opened.fd,))
+        self.last_io = LastIo() if self._config["direct"] else None
+        backends = (self._opened.fd,) if self.last_io is None else (self._opened.fd, self.last_io.given_fd)
+        self.configure(self._config, backends)
+        if self.last_io is not None:
+            self.last_io.gave()
         self.logged: list[str] = []
         while (message := self.next_message()).name == "LOG":
             self.logged.append(message.fields["text"])
@@ -83,10 +88,18 @@ class DiskRig(DeviceRig):
 
     def take_over(self) -> None:
         """A successor on the same rings, as main makes one; the process before it is reaped."""
+        self.wait_for_last_io()
         self.start_successor()
         self.get_ready()
         for index in range(len(self.queues)):
             self.run_queue(index, self.accepted, None)
+
+    def wait_for_last_io(self) -> None:
+        """Waits until nothing of the dead process is under way, as main does."""
+        if self.last_io is not None:
+            assert self.last_io.is_over(HANGS_AFTER_S), "its ring stays"
+            self.last_io.close()
+            self.last_io = None
 
     def request_or_complaint(self, name: str, until: str | None = None) -> Message:
         """A request without fields; the next message, or the next of that name."""
@@ -110,4 +123,5 @@ class DiskRig(DeviceRig):
 
     def close(self) -> None:
         super().close()
+        self.wait_for_last_io()
         os.close(self._opened.fd)

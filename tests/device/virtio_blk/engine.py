@@ -12,7 +12,7 @@ def engine_here() -> str:
     backend = ffi.new("struct disk_backend *")
     fd = os.open("/dev/null", os.O_RDWR)
     try:
-        if lib.disk_uring_init(backend, fd, 8) < 0:
+        if lib.disk_uring_init(backend, fd, -1, 8) < 0:
             return "preadv"
         os.close(backend.wait_fd)
         return "io_uring"
