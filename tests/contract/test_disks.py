@@ -17,7 +17,7 @@ from tests.contract.disk_effects import (
     report_of,
     total,
 )
-from tests.contract.guest_code import SPIN
+from tests.contract.guest_code import SPIN, say
 from tests.contract.odd_files import path_of
 
 pytestmark = pytest.mark.timeout(180)
@@ -154,6 +154,17 @@ def test_one_writer_or_many_readers(bench: Bench) -> None:
         line = bench.refusal(*bench.guest(SPIN), *writer)
         assert f"it is in use by process {process.pid} (" in line
     assert guest_report(bench, "count=64", *writer).number("sum") == total(CONTENT)
+
+
+def test_a_vm_that_was_killed_leaves_no_lock(bench: Bench) -> None:
+    """The kernel keeps a ring, and the image with it, for some milliseconds: the next VM waits that long."""
+    options = disk_options(bench)
+    for _ in range(5):
+        with bench.running(*bench.guest(say(b"!") + SPIN), *options, "-serial", "stdio") as process:
+            assert process.stdout is not None
+            assert process.stdout.read(1) == b"!"
+            process.kill()
+            process.wait()
 
 
 def test_one_image_twice_in_a_vm(bench: Bench) -> None:

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 
 #define SECTOR_BYTES 512
 #define PAGE_BYTES 4096
+#define TRY_EVERY_MS 5
 
 static int look_at_block_device(int fd, struct disk_file *found)
 {
@@ -80,11 +82,23 @@ int disk_file_look(int fd, struct disk_file *found)
     return error;
 }
 
-int disk_file_lock(int fd, int exclusive)
+static int try_lock(int fd, int exclusive)
 {
     struct flock lock = {.l_type = exclusive ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET};
 
     if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
         return 0;
     return errno == EACCES ? -EAGAIN : -errno;
+}
+
+/* Nothing tells of a lock that is let go but a wait for it, which has no end. */
+int disk_file_lock(int fd, int exclusive, int patience_ms)
+{
+    int error = try_lock(fd, exclusive);
+
+    for (; error == -EAGAIN && patience_ms > 0; patience_ms -= TRY_EVERY_MS) {
+        (void)poll(NULL, 0, TRY_EVERY_MS);
+        error = try_lock(fd, exclusive);
+    }
+    return error;
 }

@@ -16,6 +16,6 @@ int disk_file_look(int fd, struct disk_file *found);
 
 /*
  * Locks the whole file for as long as this open file description lives, alone (exclusive) or among others who only
- * read. Returns 0, -EAGAIN if somebody has it, or -errno.
+ * read; tries again for patience_ms. Returns 0, -EAGAIN if somebody keeps it, or -errno.
  */
-int disk_file_lock(int fd, int exclusive);
+int disk_file_lock(int fd, int exclusive, int patience_ms);

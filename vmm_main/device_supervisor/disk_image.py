@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _SECTOR_BYTES = 512
 _O_DIRECT = 0o40000
 _ALLOWED = "allowed is a raw image or a block device, of at least 512 bytes"
+# A ring of io_uring takes some 30 ms to go after its process, and holds the image until then: a lock whose
+# holder can't be seen may be the end of a VM that has just ended.
+_LET_GO_WITHIN_MS = 1000
 
 _log = Logger("disk")
 
@@ -105,14 +108,14 @@ def _refuse_direct(resource: Resource) -> NoReturn:
 
 
 def _lock(resource: Resource, fd: int) -> None:
-    error = lib.disk_file_lock(fd, resource.writable)
+    error = lib.disk_file_lock(fd, resource.writable, 0)
     holders = ""
     if -error == errno.EAGAIN:
-        from vmm_main.device_supervisor.lock_holders import holders_in_words, lock_once_let_go
+        from vmm_main.device_supervisor.lock_holders import holders_in_words
 
         holders = holders_in_words(fd)
         if not holders:
-            error = lock_once_let_go(fd, exclusive=resource.writable)
+            error = lib.disk_file_lock(fd, resource.writable, _LET_GO_WITHIN_MS)
     if error == 0:
         return
     if -error != errno.EAGAIN:

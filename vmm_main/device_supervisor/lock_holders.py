@@ -3,27 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
-
-from vmm_main.kvm._kvm import lib
 
 _SHOWN = 3
-# A ring of io_uring takes some 30 ms to go after its process, and holds the image until then.
-_LET_GO_WITHIN_S = 1.0
-_LOOK_EVERY_S = 0.005
-
-
-def lock_once_let_go(fd: int, *, exclusive: bool) -> int:
-    """Locks a file whose holder can't be seen: it may be the end of a VM that has just ended.
-
-    Returns:
-        0, or -errno: somebody keeps it.
-    """
-    until_s = time.monotonic() + _LET_GO_WITHIN_S
-    # Nothing tells of a lock that is let go, but a lock that would wait for it without an end.
-    while (error := lib.disk_file_lock(fd, exclusive)) < 0 and time.monotonic() < until_s:
-        time.sleep(_LOOK_EVERY_S)
-    return int(error)
 
 
 def holders_in_words(fd: int) -> str:
