@@ -104,7 +104,6 @@ struct blk_queue {
     struct blk_request *requests; /* all of them */
     struct descriptor_chain *chain;
     uint8_t *bounce; /* BLK_BOUNCE_BYTES; NULL if it can't be needed */
-    uint8_t *zeroes; /* as many */
 };
 
 extern const struct device_ops blk_ops;
@@ -120,6 +119,6 @@ void blk_queue_reset(struct blk_queue *queue);
  */
 int blk_request_parse(struct blk_request *request, const struct descriptor_chain *chain, const struct blk_disk *disk);
 /* Puts what is to be done next into request->io (blk_steps.c). Returns 0 if there is nothing left to do. */
-int blk_request_step(struct blk_request *request, const struct blk_disk *disk, uint8_t *bounce, uint8_t *zeroes);
+int blk_request_step(struct blk_request *request, const struct blk_disk *disk, uint8_t *bounce);
 /* Takes note of what the io has come to. Returns 0 or the -errno with which the request fails. */
 int blk_request_advance(struct blk_request *request, uint8_t *bounce);

@@ -42,9 +42,8 @@ int blk_queue_init(struct blk_queue *queue, const struct blk_disk *disk)
     queue->disk = disk;
     queue->chain = calloc(1, sizeof(*queue->chain));
     queue->requests = calloc(BLK_QUEUE_SIZE_MAX, sizeof(*queue->requests));
-    queue->zeroes = aligned_alloc(PAGE_BYTES, BLK_BOUNCE_BYTES);
     queue->bounce = disk->memory_alignment > 1 ? aligned_alloc(PAGE_BYTES, BLK_BOUNCE_BYTES) : NULL;
-    if (queue->chain == NULL || queue->requests == NULL || queue->zeroes == NULL ||
+    if (queue->chain == NULL || queue->requests == NULL ||
         (disk->memory_alignment > 1 && queue->bounce == NULL))
         return -ENOMEM;
     blk_queue_reset(queue);
@@ -112,7 +111,7 @@ static void complete(struct blk_queue *queue, struct virtqueue *virtqueue, struc
 /* The request's next I/O, or its end. Returns whether the back end has it now. */
 static int go_on(struct blk_queue *queue, struct virtqueue *virtqueue, struct blk_request *request)
 {
-    if (blk_request_step(request, queue->disk, queue->bounce, queue->zeroes)) {
+    if (blk_request_step(request, queue->disk, queue->bounce)) {
         queue->backend.ops->begin(queue->backend.state, &request->io);
         queue->in_flight++;
         return 1;
@@ -233,24 +232,22 @@ static int submit(struct blk_queue *queue)
 static int process(void *device, struct virtqueue *virtqueue, struct wakeup *wakeup)
 {
     struct blk_queue *queue = device;
-    int popped = 1, submitted;
+    int popped = 1, left, more = 0;
 
     reap(queue, virtqueue, wakeup);
     for (uint16_t i = 0; i < virtqueue->num && popped > 0; i++)
         popped = take(queue, virtqueue);
-    submitted = submit(queue);
-    if (submitted < 0)
-        return submitted;
+    left = submit(queue);
     /* What the page cache has is there already; what it had a part of only goes on. */
-    if (queue->backend.wait_fd >= 0) {
+    if (left >= 0 && queue->backend.wait_fd >= 0) {
         reap(queue, virtqueue, wakeup);
-        submitted |= submit(queue);
-        if (submitted < 0)
-            return submitted;
+        more = submit(queue);
     }
+    if (left < 0 || more < 0)
+        return left < 0 ? left : more;
     if (popped < 0)
         return popped;
-    if (popped > 0 || submitted > 0)
+    if (popped > 0 || left > 0 || more > 0)
         return DEVICE_AGAIN;
     return queue->in_flight > 0 ? wait_for_backend(queue, wakeup, DEVICE_IDLE) : DEVICE_IDLE;
 }

@@ -11,6 +11,9 @@
 #include "backend_cdef.h"
 #include "blk_cdef.h"
 
+/* Never written to, so that it takes no memory; aligned for O_DIRECT. */
+static uint8_t zeroes[BLK_BOUNCE_BYTES] __attribute__((aligned(4096)));
+
 /* Moves on by so many bytes of the guest's buffers, copying them from or to a buffer if there is one. */
 static void pass(struct blk_request *request, size_t bytes, uint8_t *copied)
 {
@@ -74,7 +77,7 @@ static int step_transfer(struct blk_request *request, const struct blk_disk *dis
     return 1;
 }
 
-static int step_ranges(struct blk_request *request, const struct blk_disk *disk, uint8_t *zeroes)
+static int step_ranges(struct blk_request *request, const struct blk_disk *disk)
 {
     const struct blk_range *range = &request->ranges[request->range_next];
 
@@ -98,7 +101,7 @@ static int step_ranges(struct blk_request *request, const struct blk_disk *disk,
     return 1;
 }
 
-int blk_request_step(struct blk_request *request, const struct blk_disk *disk, uint8_t *bounce, uint8_t *zeroes)
+int blk_request_step(struct blk_request *request, const struct blk_disk *disk, uint8_t *bounce)
 {
     switch (request->type) {
     case VIRTIO_BLK_T_IN:
@@ -108,7 +111,7 @@ int blk_request_step(struct blk_request *request, const struct blk_disk *disk, u
         request->io.operation = DISK_FLUSH;
         return !request->is_flushed;
     default:
-        return step_ranges(request, disk, zeroes);
+        return step_ranges(request, disk);
     }
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from device_procs.device_registry import KINDS
-from seccomp_profiles.profile import Comparison, ProfileError, read_profile, read_profiles
+from seccomp_profiles.profile import FOLDER, Comparison, ProfileError, read_profile, read_profiles
 
 READ = {"names": ["read"], "action": "SCMP_ACT_ALLOW", "comment": "reads"}
 SHOWN_TO_PEERS = 30  # rules of an entropy device's two threads; others allow 30 to 68 for theirs
@@ -82,3 +82,9 @@ def test_a_condition_in_words_and_in_effect() -> None:
     assert masked.holds((0, 0, 3, 0, 0, 0))
     assert not masked.holds((0, 0, 7, 0, 0, 0))
     assert str(Comparison(1, "SCMP_CMP_EQ", 0xAE80, 0)) == "arg1 == 0xae80"
+
+
+def test_a_disks_threads_have_few_calls() -> None:
+    """Of 30 at most together: each (call, condition) is a rule."""
+    profiles = [read_profile(FOLDER / f"virtio_blk_{thread}.json") for thread in ("control", "worker")]
+    assert sum(len(profile.rules) for profile in profiles) <= 30
