@@ -98,10 +98,11 @@ struct blk_queue {
     struct blk_counters counters;
     uint32_t in_flight;
     uint64_t told_ns; /* when the control thread was last told of failures */
-    struct blk_request *free;     /* the last used first: memory that isn't needed isn't touched */
+    uint32_t fresh;               /* so many places of requests have ever been used: the others cost no memory */
+    struct blk_request *free;     /* of those, the last used first */
     struct blk_request *waiting;  /* for the bounce buffer */
     struct blk_request *bouncing; /* who has it */
-    struct blk_request *requests; /* all of them */
+    struct blk_request *requests; /* all places */
     struct descriptor_chain *chain;
     uint8_t *bounce; /* BLK_BOUNCE_BYTES; NULL if it can't be needed */
 };

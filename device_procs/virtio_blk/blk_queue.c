@@ -26,14 +26,19 @@ static void count(uint64_t *counter, uint64_t by)
 
 void blk_queue_reset(struct blk_queue *queue)
 {
-    struct blk_request *requests = queue->requests;
-
     queue->free = queue->waiting = queue->bouncing = NULL;
-    queue->in_flight = 0;
-    for (size_t i = BLK_QUEUE_SIZE_MAX; i > 0; i--) {
-        requests[i - 1].next = queue->free;
-        queue->free = &requests[i - 1];
-    }
+    queue->in_flight = queue->fresh = 0;
+}
+
+/* There is one: no more chains can be popped than there are places. */
+static struct blk_request *take_place(struct blk_queue *queue)
+{
+    struct blk_request *request = queue->free;
+
+    if (request == NULL)
+        return &queue->requests[queue->fresh++];
+    queue->free = request->next;
+    return request;
 }
 
 int blk_queue_init(struct blk_queue *queue, const struct blk_disk *disk)
@@ -147,7 +152,7 @@ static void queue_for_bounce(struct blk_queue *queue, struct blk_request *reques
 /* Takes a chain and begins with it. Returns as virtqueue_pop(). */
 static int take(struct blk_queue *queue, struct virtqueue *virtqueue)
 {
-    struct blk_request *request = queue->free;
+    struct blk_request *request;
     int is_replay = virtqueue_replays_left(virtqueue) > 0;
     int popped, parsed;
 
@@ -156,7 +161,7 @@ static int take(struct blk_queue *queue, struct virtqueue *virtqueue)
         return popped;
     CRASH_POINT(CRASH_AFTER_POP, 1);
     count(&queue->counters.replayed, (uint64_t)is_replay);
-    queue->free = request->next;
+    request = take_place(queue);
     parsed = blk_request_parse(request, queue->chain, queue->disk);
     if (parsed < 0)
         return parsed;
