@@ -69,7 +69,14 @@ def run_bundle(fd: int, folders: list[str], head: "Head") -> None:
         _run_all(fd, machine, folders)
         return
     start_module = sys.modules[START]
-    start_module.import_machine = lambda: _run_all(fd, machine, folders)  # type: ignore[attr-defined]
+    import_nothing = start_module.import_machine
+
+    def import_machine() -> None:
+        start_module.import_machine = import_nothing  # type: ignore[attr-defined]
+        _run_all(fd, machine, folders)
+
+    # Who makes the devices' bundle needs it before start.py does; the first time closes the file.
+    start_module.import_machine = import_machine  # type: ignore[attr-defined]
     if not run_devices(folders):
         from ipc.lean_start.bundle_writer import import_and_bundle_devices
 

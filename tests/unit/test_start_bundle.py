@@ -39,6 +39,13 @@ class Copy:
         said, output, imported = self._run("-device", "virtio-rng-device,rng=nowhere", "-kernel", "/nowhere")
         return said + output, imported
 
+    def start_up_to_the_kernel(self) -> str:
+        """Has it make a device, and a machine, whose kernel there isn't; returns what it said."""
+        source = ("-object", "rng-random,id=source,filename=/dev/urandom")
+        device = ("-device", "virtio-rng-device,rng=source")
+        said, output, _ = self._run(*source, *device, "-kernel", "/nowhere")
+        return said + output
+
     def _run(self, *arguments: str) -> tuple[str, str, set[str]]:
         return self._run_python(self.folder / "vmm_main" / "__main__.py", *arguments)
 
@@ -80,6 +87,10 @@ class Copy:
     def bundles(self) -> list[Path]:
         """The bundle, and whatever else of that name lies about."""
         return list((self.folder / "vmm_main" / "__pycache__").glob("start.*bundle*"))
+
+    def device_bundles(self) -> list[Path]:
+        """That of devices, likewise."""
+        return list((self.folder / "vmm_main" / "__pycache__").glob("devices.*bundle*"))
 
     def uses_bundle(self) -> bool:
         """Whether the next start does."""
@@ -178,6 +189,12 @@ def test_modules_of_devices_have_a_bundle_of_their_own(copy: Copy) -> None:
         assert (imported == {"vmm_main.kvm._kvm"}) == uses, imported
     assert len(copy.bundles()) == 1
     assert copy.uses_bundle()
+
+
+def test_the_start_that_makes_it_goes_on_to_its_machine(copy: Copy) -> None:
+    for _ in range(4):
+        assert copy.start_up_to_the_kernel().startswith("bulkhead: -kernel /nowhere")
+    assert len(copy.device_bundles()) == 1
 
 
 @pytest.mark.parametrize("module", ["ipc/schema", "device_procs/virtio_rng/module", "vmm_main/log"])
