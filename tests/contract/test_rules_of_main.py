@@ -36,6 +36,7 @@ _HEAP = "malloc's, when a heap has no room"
 _ARENA = "malloc's, when threads want memory at the same moment"
 _NO_VDSO = "on a host whose clock isn't to be read in user space"
 _PYC = "the first VM after an installation, which may keep what it compiles"
+_STOPPED = "a wait with a deadline, if SIGSTOP and SIGCONT come in it"
 _WITHOUT_ROOT = "the uid of a device's process, where all have one"
 SPARED = {
     "main: epoll_pwait": _AARCH64,
@@ -45,6 +46,7 @@ SPARED = {
     "main: fstat": "glibc has it for newfstatat since 2.39",
     "main: mkdir": _PYC,
     "main: rename": _PYC,
+    "main: restart_syscall": _STOPPED,
     "main: kill": "a child's end, where the host has no descriptor left for it",
     "main: mremap": _HEAP,
     "main: sched_getaffinity": _ARENA,
@@ -53,7 +55,7 @@ SPARED = {
     "main: clock_gettime": _NO_VDSO,
     "vcpu: poll": "a driver's mistake is logged on its CPU's thread, to standard error if it takes it",
     "vcpu: ppoll": _AARCH64,
-    "vcpu: restart_syscall": "a wait with a deadline, after SIGSTOP and SIGCONT",
+    "vcpu: restart_syscall": _STOPPED,
     "vcpu: mmap arg2 & 0x4 == 0x0": _HEAP,
     "vcpu: mprotect arg2 & 0x4 == 0x0": _HEAP,
     "vcpu: brk": _HEAP,
