@@ -89,9 +89,12 @@ def import_and_bundle_devices(folders: list[str]) -> None:
     registry = sys.modules["device_procs.device_registry"]
     for kind in registry.KINDS:
         registry.module_of(kind)
+    if not _may_write(folders):
+        return  # what makes a machine has its turn later
     processes = [name for name in finder.completed[before:] if name not in _OF_BUNDLES]
     without_machine = set(sys.modules)
     sys.modules[START].import_machine()
+    sys.modules[START].import_machine = lambda: None  # type: ignore[attr-defined]  # once: its file is closed
     machine = set(sys.modules) - without_machine
     before = len(finder.completed)
     __import__(_TRANSPORT)
@@ -115,7 +118,7 @@ def _write_bundle(folders: list[str], which: str, known: list[str], parts: list[
     """Writes modules of these names, if all of ours that are there are known by now."""
     if any(_is_ours(name) and name not in (*known, *_OF_BUNDLES) for name in sys.modules):
         return  # Python has just made a .pyc; the next start will find it
-    if not os.access(f"{folders[0]}/vmm_main/__pycache__", os.W_OK):
+    if not _may_write(folders):
         return
     makers = [f"{folders[0]}/{name.replace('.', '/')}.py" for name in _OF_BUNDLES]
     stamps = [(maker, size_and_time(maker)) for maker in makers]
@@ -130,6 +133,10 @@ def _write_bundle(folders: list[str], which: str, known: list[str], parts: list[
     length = dumps(len(head))
     assert len(length) == LENGTH_BYTES
     _write(bundle_path(folders, which), b"".join((length, head, *groups)))
+
+
+def _may_write(folders: list[str]) -> bool:
+    return os.access(f"{folders[0]}/vmm_main/__pycache__", os.W_OK)
 
 
 def _part(modules: list[tuple[str, str]]) -> tuple[Part, list[bytes]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tools.benchmarks.first_byte_guest import CODE, FIRST_BYTE, elf_kernel
 
 pytestmark = pytest.mark.timeout(120)
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 _DEADLINE_S = 60.0
 _TRACE = "modules at the first KVM_RUN: "
 
@@ -126,6 +128,20 @@ def test_the_modules_of_a_start_are_the_listed_ones(program: str, tmp_path: Path
     loaded = _modules_at_first_run(program, tmp_path, form)
     assert loaded - _listed(form) == set(), "not listed: import it later, or give its reason"
     assert _listed(form) - loaded == set(), "listed, and not loaded any more"
+
+
+_RNG = ["-object", "rng-random,id=source,filename=/dev/urandom", "-device", "virtio-rng-device,rng=source"]
+
+
+def test_the_starts_that_make_bundles_are_whole_ones(program: str, tmp_path: Path) -> None:
+    folder = CHECKOUT / "vmm_main" / "__pycache__"
+    made = {f"{name}.{sys.implementation.cache_tag}.bundle" for name in ("start", "devices", "zygote")}
+    for names in (made, {name for name in made if name.startswith("devices")}, {"none"}):
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+        _modules_at_first_run(program, tmp_path, "pvh", *_RNG)
+        (tmp_path / "log").unlink()
+        assert made <= {path.name for path in folder.iterdir()}
 
 
 def test_a_qmp_socket_adds_its_listener_only(program: str, tmp_path: Path) -> None:
