@@ -16,6 +16,7 @@ import threading
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from device_procs.virtio_blk.module import MODULE, plan
 from tools.fake_driver.disk_driver import lay_out_reads
@@ -94,6 +95,8 @@ class Disk:
         self._supervisor = DeviceSupervisor(
             self._loop, spawner, ours.detach(), lease, seccomp=True, restart_limit=kills + 1
         )
+        self._supervisor.connect(self._hear, print)
+        self.deaths = 0
         planned = plan({"drive": "d0"}, {"d0": {"id": "d0", "file": str(image)}})
         opened = open_disk_image(planned.resources[0], FdSets([]))
         self._supervisor.add(
@@ -126,12 +129,11 @@ class Disk:
             raise RecoveryError(f"the disk has no process: it is {self.device.state}")
         return process.pid
 
-    @property
-    def ready_ns(self) -> float:
-        """When its process became ready, by the monotonic clock; never, while there is none."""
-        process = self.device.process
-        ready_at_s = None if process is None else process.ready_at_s
-        return float("inf") if ready_at_s is None else ready_at_s * 1e9
+    def _hear(self, event: str, _data: dict[str, Any]) -> None:
+        """Once reaped, a process puts nothing into the used ring: what comes next is its successor's."""
+        if event == "DEVICE_PROCESS_DIED":
+            self.queue.mark()
+            self.deaths += 1
 
     def close(self) -> None:
         """Ends it."""
@@ -147,18 +149,16 @@ def kill_once(disk: Disk, load: Load) -> float:
     while (left_s := until_s - time.monotonic()) > 0:
         disk.turn(left_s)
     load.check()
-    restarts = disk.device.restarts
-    disk.queue.clear_gap()
+    deaths = disk.deaths
     killed_ns = time.monotonic_ns()
     os.kill(disk.pid, signal.SIGKILL)
     expires_s = time.monotonic() + _HANGS_AFTER_S
-    # The driver hears nothing from before the kill is carried out until the successor's first completion.
-    while disk.device.restarts == restarts or disk.queue.gap[1] < disk.ready_ns:
+    while disk.deaths == deaths or disk.queue.passed_ns is None:
         load.check()
         if time.monotonic() > expires_s:
             raise RecoveryError(f"no successor within {_HANGS_AFTER_S:g} s: {disk.device.last_cause}")
         disk.turn(0.001)
-    return (disk.queue.gap[1] - killed_ns) / 1e6
+    return (disk.queue.passed_ns - killed_ns) / 1e6
 
 
 def main(kills: int) -> int:

@@ -192,14 +192,15 @@ class DriverQueue:
             raise DriverError("the device completed a chain that it didn't have")
         raise TimeoutError(f"{requests} requests aren't done: {os.strerror(-result)}")
 
-    def clear_gap(self) -> None:
-        """Has run() look for the longest time between two completions from now on; any thread may call it."""
-        self._c.gap_ns = 0
+    def mark(self) -> None:
+        """Has run() note when it takes the next entry beyond those in the used ring now; for any thread."""
+        self._c.marked_idx = self.used_idx
+        self._c.is_marked = 1
 
     @property
-    def gap(self) -> tuple[int, int]:
-        """That time in ns, and when it ended by the monotonic clock."""
-        return int(self._c.gap_ns), int(self._c.gap_end_ns)
+    def passed_ns(self) -> int | None:
+        """When that was, by the monotonic clock; None before."""
+        return None if self._c.is_marked else int(self._c.passed_ns)
 
     def doorbells(self, count: int) -> list[int]:
         """The time of so many requests, one after the other, from kick to call, in ns.

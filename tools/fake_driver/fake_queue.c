@@ -151,17 +151,14 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-/* Some have just been completed. Another thread may clear gap_ns at any time. */
-static void note_gap(struct fake_queue *queue)
+/* Some have just been taken. */
+static void note_passing(struct fake_queue *queue)
 {
-    uint64_t now = now_ns();
-    uint64_t gap = now - queue->last_ns;
-
-    if (queue->last_ns != 0 && gap > __atomic_load_n(&queue->gap_ns, __ATOMIC_ACQUIRE)) {
-        __atomic_store_n(&queue->gap_end_ns, now, __ATOMIC_RELEASE);
-        __atomic_store_n(&queue->gap_ns, gap, __ATOMIC_RELEASE);
-    }
-    queue->last_ns = now;
+    if (!__atomic_load_n(&queue->is_marked, __ATOMIC_ACQUIRE) ||
+        (int16_t)(queue->used_seen - queue->marked_idx) <= 0)
+        return;
+    queue->passed_ns = now_ns();
+    __atomic_store_n(&queue->is_marked, 0, __ATOMIC_RELEASE);
 }
 
 long fake_queue_run(struct fake_queue *queue, uint64_t requests, uint16_t depth, int timeout_ms)
@@ -189,7 +186,7 @@ long fake_queue_run(struct fake_queue *queue, uint64_t requests, uint16_t depth,
         }
         if (head != -EAGAIN)
             return head;
-        note_gap(queue);
+        note_passing(queue);
         if (again) {
             fake_queue_publish(queue);
             result = fake_queue_kick(queue);

@@ -19,10 +19,10 @@ struct fake_queue {
     uint8_t offered[FAKE_QUEUE_SIZE_MAX]; /* heads that the device has */
     uint64_t kicks;
     uint64_t calls;
-    /* Of fake_queue_run(): the longest time between two batches of completions since gap_ns was last cleared. */
-    uint64_t last_ns;
-    uint64_t gap_ns;
-    uint64_t gap_end_ns; /* when it ended, by CLOCK_MONOTONIC */
+    /* Of fake_queue_run(): when it took the first completion behind marked_idx of the used ring. */
+    uint16_t marked_idx;
+    uint8_t is_marked;      /* set by another thread, last; cleared once passed_ns is known */
+    uint64_t passed_ns;     /* by CLOCK_MONOTONIC */
 };
 
 /* Lays out empty rings; the caller has cleared the memory, or there may be a device already. */
