@@ -69,8 +69,8 @@ int main(int count, char **arguments)
 
         make_log(log, used_idx);
         spoil((uint8_t *)log, size);
-        found = inflight_log_recover(log, NUM, (uint16_t)(used_idx + (chance(8) == 0)), (uint16_t)chance(NUM + 1), heads,
-                                     &counter);
+        found = inflight_log_recover(log, NUM, (uint16_t)(used_idx + (chance(8) == 0)),
+                                     (uint16_t)chance(NUM + 1), heads, &counter);
         if (found < 0 ? virtqueue_error_text(found) == NULL : !is_good(log, heads, found))
             return 1;
         taken += found >= 0;

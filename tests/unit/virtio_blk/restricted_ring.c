@@ -1,6 +1,6 @@
 /*
- * A disk's ring from the inside of its process, as somebody would use it who has taken that over: prints a line for each
- * try, "name result", with what the kernel says.
+ * A disk's ring from the inside of its process, as somebody would use it who has taken that over: prints a line for
+ * each try, "name result", with what the kernel says.
  */
 #include <fcntl.h>
 #include <stdio.h>
