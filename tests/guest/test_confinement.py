@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.bench import wait_until
 from tests.guest.conftest import StartBareMetal
 from tests.guest.running_vm import BareMetalVm
 
@@ -27,7 +28,14 @@ def _threads(vm: BareMetalVm) -> dict[str, dict[str, str]]:
     return found
 
 
+def _filters(vm: BareMetalVm) -> int:
+    return sum(int(status["Seccomp_filters"]) for status in _threads(vm).values())
+
+
 def _check_threads(vm: BareMetalVm, cpus: int, *, filters: bool) -> None:
+    if filters:
+        # A CPU that the guest hasn't started may still be on its way to its filter; it runs nothing before.
+        wait_until(lambda: _filters(vm) >= 1 + 2 * cpus, "the vCPU threads' filters are missing")
     threads = _threads(vm)
     assert {f"{VCPU}{cpu}" for cpu in range(cpus)} | {MAIN} == set(threads)
     for name, status in threads.items():

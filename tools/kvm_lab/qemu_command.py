@@ -38,6 +38,10 @@ def qemu_command(program: str, hardware: BoxHardware, channels: dict[str, int]) 
     command = [
         # QEMU must not outlive whoever watches it.
         *("setpriv", "--pdeathsig", "KILL", "--"),
+        # All of QEMU's threads on one CPU. Its software CPU changes its word of pending interrupts with plain
+        # instructions and, in VMRUN, without a lock (svm_helper.c), beside the thread that raises interrupts:
+        # on two CPUs a timer's interrupt can get lost, and whoever waited for it hangs.
+        *("taskset", "--cpu-list", str(max(os.sched_getaffinity(0)))),
         *(program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "EPYC,+svm"),
         *("-smp", str(hardware.cpus), "-m", str(hardware.memory_mib)),
