@@ -12,8 +12,10 @@ MEMORY = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 THREADS = ["-fsanitize=thread", "-Wno-tsan"]  # -Wno-tsan: it doesn't know fences, and needs none of ours
 
 
-def build(program: Path, where: Path, sanitizer: list[str], sources: list[Path]) -> Path:
-    """Compiles program with sources; returns the executable."""
+def build(
+    program: Path, where: Path, sanitizer: list[str], sources: list[Path], libraries: tuple[str, ...] = ()
+) -> Path:
+    """Compiles program with sources and libraries; returns the executable."""
     executable = where / f"{program.stem}-{sanitizer[0].partition('=')[2].partition(',')[0]}"
     command: list[str | Path] = [
         "gcc",
@@ -25,6 +27,7 @@ def build(program: Path, where: Path, sanitizer: list[str], sources: list[Path])
         program,
         *sources,
         "-pthread",
+        *libraries,
     ]
     subprocess.run(command, check=True)
     return executable
