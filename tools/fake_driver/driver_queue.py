@@ -149,13 +149,17 @@ class DriverQueue:
                 raise TimeoutError(f"no call within {timeout_s:g} s ({os.strerror(-result)})")
         return taken
 
+    def ask_for_call(self) -> bool:
+        """Asks for a call at the next completion; whether there is one already, and no call may come."""
+        return bool(lib.fake_queue_ask_for_call(self._c))
+
     def wait_for_call_or(self, fd: int, timeout_s: float) -> None:
         """Waits until something is completed, or fd is readable.
 
         Raises:
             TimeoutError: Neither came in time.
         """
-        if lib.fake_queue_ask_for_call(self._c):
+        if self.ask_for_call():
             return
         poll = select.poll()
         poll.register(self._eventfds[1], select.POLLIN)

@@ -20,6 +20,7 @@ from tools.fake_driver.disk_driver import (
     DiskDriver,
     ranges,
 )
+from tools.fake_driver.driver_queue import DriverQueue
 
 BLOCK_BYTES = 4096
 _SECTORS = BLOCK_BYTES // SECTOR
@@ -44,24 +45,29 @@ class DiskLoad:
         overtaken: How many of them after one that was offered later.
     """
 
-    def __init__(self, driver: DiskDriver, blocks: int, depth: int, seed: int) -> None:
+    def __init__(self, driver: DiskDriver, blocks: range, depth: int, seed: int) -> None:
         """Begins with an image of zeroes.
 
         Args:
             driver: With room for BLOCK_BYTES in each slot.
-            blocks: Of the image.
+            blocks: Of the image, which nobody else touches.
             depth: How many requests at a time.
             seed: Of what is random.
         """
         self._driver = driver
         self._random = random.Random(seed)
-        self._ledger = [0] * blocks  # the number of each block's last acknowledged write, or 0
-        self._free_blocks = list(range(blocks))
+        self._ledger = dict.fromkeys(blocks, 0)  # the number of each block's last acknowledged write, or 0
+        self._free_blocks = list(blocks)
         self._free_slots = list(range(min(depth, driver.slots)))
         self._in_flight: dict[int, tuple[int, int, int, int]] = {}  # slot -> kind, block, number, order
         self._order = 0
         self.acknowledged = 0
         self.overtaken = 0
+
+    @property
+    def queue(self) -> DriverQueue:
+        """The driver's."""
+        return self._driver.queue
 
     @property
     def in_flight(self) -> int:
@@ -132,7 +138,8 @@ class DiskLoad:
         """
         assert not self._in_flight
         with image.open("rb") as file:
-            for block, number in enumerate(self._ledger):
+            for block, number in self._ledger.items():
+                file.seek(block * BLOCK_BYTES)
                 if file.read(BLOCK_BYTES) != content(block, number):
                     raise LostOrDoubledError(
                         f"block {block} of the image isn't what write {number} has put there"

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.device.virtio_blk.without_io_uring import without_io_uring
+
 HERE = Path(__file__).parent
-CHECKOUT = HERE.parents[2]
-
-
-def without_io_uring(*command: str) -> subprocess.CompletedProcess[str]:
-    filtered = (sys.executable, "-m", "tests.device.virtio_blk.without_io_uring")
-    return subprocess.run([*filtered, *command], cwd=CHECKOUT, capture_output=True, text=True, check=False)
 
 
 def test_the_engine_is_another() -> None:

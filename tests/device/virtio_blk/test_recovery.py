@@ -6,16 +6,20 @@ import os
 import random
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.device.virtio_blk.disk_load import BLOCK_BYTES, DiskLoad, LostOrDoubledError
 from tests.device.virtio_blk.disk_rig import DiskRig
+from tests.device.virtio_blk.engine import engine_here
 from tests.device.virtio_blk.fault_build import CRASHED_STATUS, CRASHES, POINTS, fault_build_option
+from tests.device.virtio_blk.without_io_uring import without_io_uring
 from tests.device.zygote.zygote_rig import ZygoteRig
 from tools.fake_driver.disk_driver import HANGS_AFTER_S
 from tools.fake_driver.driver_queue import DriverError
@@ -54,73 +58,112 @@ def empty_image(tmp_path: Path) -> Path:
 
 
 class Trial:
-    """A disk under load that dies again and again."""
+    """A disk under load that dies again and again; each queue has a part of the image."""
 
-    def __init__(self, zygote: ZygoteRig, image: Path, *, direct: bool = False) -> None:
+    def __init__(self, zygote: ZygoteRig, image: Path, *, direct: bool = False, queues: int = 1) -> None:
         self.image = image
-        self.disk = DiskRig(zygote, image, direct=direct, data_bytes=BLOCK_BYTES)
+        self.disk = DiskRig(zygote, image, direct=direct, queues=queues, data_bytes=BLOCK_BYTES)
+        self.disk.run()
         seed = random.randrange(1 << 32)
         print(f"seed {seed}")
-        self.load = DiskLoad(self.disk.run(), BLOCKS, DEPTH, seed)
+        part = BLOCKS // queues
+        self.loads = [
+            DiskLoad(driver, range(part * number, part * (number + 1)), DEPTH, seed + number)
+            for number, driver in enumerate(self.disk.drivers)
+        ]
         self.deaths = self.hits = 0
 
     @property
     def has_ended(self) -> bool:
         return bool(select.select([self.disk.pidfd], [], [], 0)[0])
 
+    @property
+    def acknowledged(self) -> int:
+        return sum(load.acknowledged for load in self.loads)
+
+    @property
+    def overtaken(self) -> int:
+        return sum(load.overtaken for load in self.loads)
+
+    def top_up(self) -> None:
+        for load in self.loads:
+            load.top_up()
+
+    def take(self) -> None:
+        """Takes what has ended, or waits until something has, or the process."""
+        if sum(load.take() for load in self.loads) or any(load.queue.ask_for_call() for load in self.loads):
+            return
+        ready, _, _ = select.select([self.disk.pidfd, *self.disk.call_fds], [], [], HANGS_AFTER_S)
+        assert ready, "the disk makes no progress"
+        for fd in ready:
+            if fd != self.disk.pidfd:
+                os.eventfd_read(fd)
+
     def drive(self, count: int) -> None:
         """Until so many requests more have ended, or the process has."""
-        wanted = self.load.acknowledged + count
-        while self.load.acknowledged < wanted and not self.has_ended:
-            self.load.top_up()
-            if self.load.take() == 0:
-                self.disk.queues[0].wait_for_call_or(self.disk.pidfd, HANGS_AFTER_S)
+        wanted = self.acknowledged + count
+        while self.acknowledged < wanted and not self.has_ended:
+            self.top_up()
+            self.take()
 
     def bury(self) -> int:
         """Waits for the end, and has a successor take over; returns how it ended."""
         status = self.disk.wait_for_end()
-        queue = self.disk.queues[0]
         self.deaths += 1
-        self.hits += queue.avail_idx != queue.used_idx
+        self.hits += any(queue.avail_idx != queue.used_idx for queue in self.disk.queues)
         self.disk.take_over()
         return status
 
     def finish(self) -> None:
         """Waits for what is in flight, and compares the image."""
-        while self.load.in_flight:
-            if self.load.take() == 0:
-                self.disk.queues[0].wait_for_call_or(self.disk.pidfd, HANGS_AFTER_S)
+        while any(load.in_flight for load in self.loads):
+            self.take()
             assert not self.has_ended
-        queue = self.disk.queues[0]
-        assert (queue.used_idx, queue.take()) == (queue.avail_idx, None)
-        self.load.check_image(self.image)
+        for load in self.loads:
+            assert (load.queue.used_idx, load.queue.take()) == (load.queue.avail_idx, None)
+            load.check_image(self.image)
         print(
-            f"{self.deaths} deaths, {self.hits} with requests in flight; {self.load.acknowledged} requests, "
-            f"{self.load.overtaken} ended after a later one"
+            f"{self.deaths} deaths, {self.hits} with requests in flight; {self.acknowledged} requests, "
+            f"{self.overtaken} ended after a later one"
         )
 
     def close(self) -> None:
         self.disk.close()
 
 
-@pytest.mark.parametrize("direct", [False, True], ids=["buffered", "direct"])
+@pytest.mark.parametrize(
+    "options", [{}, {"direct": True}, {"queues": 4}, {"direct": True, "queues": 2}], ids=str
+)
 def test_killed_at_random(
-    zygote: ZygoteRig, empty_image: Path, repetitions: Callable[[int], int], direct: bool
+    zygote: ZygoteRig, empty_image: Path, repetitions: Callable[[int], int], options: dict[str, Any]
 ) -> None:
-    kills = repetitions(500)
-    with closing(Trial(zygote, empty_image, direct=direct)) as trial:
+    kills = repetitions(250)
+    with closing(Trial(zygote, empty_image, **options)) as trial:
         for _ in range(kills):
             trial.drive(random.randrange(1, 200))
-            trial.load.top_up()
+            trial.top_up()
             until = time.monotonic() + random.random() / 2000
-            while time.monotonic() < until:  # its worker works meanwhile
+            while time.monotonic() < until:  # its workers work meanwhile
                 pass
             os.kill(trial.disk.pid, signal.SIGKILL)
             assert trial.bury() == -signal.SIGKILL
         trial.drive(1000)
         trial.finish()
         assert trial.hits > 0
-        assert trial.load.overtaken > 0
+        # Without io_uring a queue's requests are done one after the other.
+        assert (trial.overtaken > 0) == (engine_here() == "io_uring")
+
+
+def test_killed_at_random_without_io_uring(pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    """Every kind of disk once more, where the worker itself reads and writes."""
+    full = ("--full",) if pytestconfig.getoption("--full") else ()
+    ran = without_io_uring(
+        *(sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", *full),
+        *(f"--basetemp={tmp_path / 'inner'}", f"{__file__}::{test_killed_at_random.__name__}"),
+    )
+    print(ran.stdout)
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+    assert ran.stdout.count(", 0 ended after a later one") == 4
 
 
 @pytest.mark.parametrize("point", CRASHES)

@@ -67,7 +67,7 @@ def test_killed_under_load(
 ) -> None:
     vm, kills = start_vm(direct=direct), repetitions(50)
     driver = driver_of(vm)
-    load = DiskLoad(driver, BLOCKS, 30, random.randrange(1 << 32))
+    load = DiskLoad(driver, range(BLOCKS), 30, random.randrange(1 << 32))
     for number in range(kills):
         drive(vm, load, driver, random.randrange(1, 200))
         load.top_up()
@@ -136,7 +136,7 @@ def test_a_hostile_end_is_told(start_vm: StartVm, image: Path) -> None:
 def test_stop_and_cont_with_requests_in_flight(start_vm: StartVm, image: Path) -> None:
     vm = start_vm()
     driver = driver_of(vm)
-    load = DiskLoad(driver, BLOCKS, 30, random.randrange(1 << 32))
+    load = DiskLoad(driver, range(BLOCKS), 30, random.randrange(1 << 32))
     for _ in range(20):
         drive(vm, load, driver, 50)
         load.top_up()

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pyseccomp  # type: ignore[import-untyped]
+
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def refuse_io_uring() -> None:
@@ -17,6 +21,12 @@ def refuse_io_uring() -> None:
     filters = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
     filters.add_rule(pyseccomp.ERRNO(errno.EPERM), "io_uring_setup")
     filters.load()
+
+
+def without_io_uring(*command: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command so, in the checkout."""
+    filtered = (sys.executable, "-m", "tests.device.virtio_blk.without_io_uring")
+    return subprocess.run([*filtered, *command], cwd=CHECKOUT, capture_output=True, text=True, check=False)
 
 
 if __name__ == "__main__":

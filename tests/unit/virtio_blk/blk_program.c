@@ -1,8 +1,8 @@
 /*
  * A disk's queue with a driver that writes anything, under sanitizers: `blk_program ENGINE ALIGNMENT SEED ROUNDS FILE`.
- * ENGINE is "io_uring" or "preadv"; ALIGNMENT is of buffers, as O_DIRECT has it, or 1. What lies behind the disk's end in
- * FILE must stay, nothing may remain in flight, and every mistake must have its words. Prints the requests that were
- * completed and the mistakes that were found.
+ * ENGINE is "io_uring" or "preadv"; ALIGNMENT is of buffers, as O_DIRECT has it, or 1. What lies behind the disk's
+ * end in FILE must stay, nothing may remain in flight, and every mistake must have its words. Prints the requests that
+ * were completed and the mistakes that were found.
  */
 #include <fcntl.h>
 #include <poll.h>

@@ -29,7 +29,7 @@ def test_any_driver(
 ) -> None:
     seed, rounds = str(int.from_bytes(os.urandom(8), "little")), str(repetitions(500_000))
     print(f"seed {seed}")
-    command = [program, engine, alignment, seed, rounds, tmp_path / "image"]
+    command: list[str | Path] = [program, engine, alignment, seed, rounds, tmp_path / "image"]
     # The ring's memory lives as long as its process, by design.
     environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
     ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=environment)
