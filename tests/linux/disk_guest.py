@@ -15,7 +15,7 @@ from typing import Any
 from tests.linux.linux_guest import LinuxGuest
 
 WITHOUT_IO_URING = (sys.executable, "-m", "tests.device.virtio_blk.without_io_uring")
-REQUESTS_DEADLINE_S = 120.0
+REQUESTS_DEADLINE_S = 60.0
 # The kernel's own words for a request that a disk failed, at any level.
 ERRORS = "dmesg | grep -E 'I/O error|Buffer I/O|EXT4-fs (error|warning)|critical|blk_update' || true"
 
@@ -95,7 +95,21 @@ class DiskGuest:
         begun = self._completed(name)
         expires = time.monotonic() + REQUESTS_DEADLINE_S
         while self._completed(name) < begun + count:
-            assert time.monotonic() < expires, f"{name} has completed nothing for long"
+            assert time.monotonic() < expires, f"{name} has completed nothing for long: {self._state()}"
+
+    def _state(self) -> str:
+        """What there is to know of disks that do nothing."""
+        said = [
+            self.guest.errors(),
+            self.run("tail -n 3 /run/*.said; head /sys/block/vd?/inflight; dmesg | tail"),
+        ]
+        for name in self.nodes:
+            answer = self.guest.monitor().cmd("query-device-metrics", id=name)
+            process = self.process(name)
+            threads = sorted(Path(f"/proc/{process['pid']}/task").iterdir())
+            calls = {f"{thread.name}: {(thread / 'syscall').read_text().strip()}" for thread in threads}
+            said.append(f"{process}\n{answer}\n{calls}")
+        return "\n".join(said)
 
     def _completed(self, name: str) -> int:
         answer = self.guest.monitor().cmd("query-device-metrics", id=name)
