@@ -151,7 +151,7 @@ def test_a_signal_on_a_terminal_ends_the_vmm_and_takes_the_disk_along(
     command = [str(CHECKOUT / "tools" / "quickstart"), "--boot-only", str(tmp_path), str(tmp_path / "disk")]
     leader, follower = pty.openpty()
     quickstart = subprocess.Popen(
-        ["env", f"TMPDIR={place}", *command, "--vmm", str(vmm)],
+        ["env", "--default-signal", f"TMPDIR={place}", *command, "--vmm", str(vmm)],
         stdin=follower,
         stdout=follower,
         stderr=follower,
