@@ -144,7 +144,8 @@ TABLE = OptionTable(
         Key(
             "on-restart-limit",
             Choice("needs-reset", "stop"),
-            "The same for a process that has died too often to be made again (default stop).",
+            "The same for a process that has died too often to be made again: its restarts are used up after "
+            "20, and one comes back every 60 seconds (default stop).",
         ),
         first_key="driver",
         may_repeat=True,

@@ -6,10 +6,11 @@ right after it became ready is waited for, longer each time.
 
 from __future__ import annotations
 
-# A guest that crashes its device on purpose gets this many restarts at once, and one a second: each costs
-# the host a clone and a jail.
+# A guest that crashes its device on purpose gets this many restarts at once, and one a minute: each costs
+# the host a clone and a jail. The bucket must fill more slowly than the longest backoff empties it: otherwise
+# what always dies would be restarted for ever.
 RESTARTS_AT_ONCE = 20
-RESTARTS_PER_S = 1.0
+SECONDS_PER_RESTART = 60.0
 # A life shorter than this counts as a failed one.
 SHORT_LIFE_S = 1.0
 FIRST_DELAY_S = 0.01
@@ -38,7 +39,7 @@ class RestartPolicy:
         Returns:
             How long to wait before it, or None: they are used up.
         """
-        self._left = min(self._limit, self._left + (now_s - self._at_s) * RESTARTS_PER_S)
+        self._left = min(self._limit, self._left + (now_s - self._at_s) / SECONDS_PER_RESTART)
         self._at_s = now_s
         if self._left < 1:
             return None

@@ -179,7 +179,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
             self._waiting_resets.append(done)  # killed, not reaped: not before it is gone
         else:
             if self.state == NEEDS_RESET:
-                # No faster than any restart: the driver could do nothing else all day.
+                # Also when none is left: it is the driver that asks. But no faster than any restart.
                 self._move(DEAD)
                 delay_s = self._policy.next_delay_s(time.monotonic(), 0.0)
                 self._next_start.after(LONGEST_DELAY_S if delay_s is None else delay_s)

@@ -18,7 +18,7 @@ from tests.device.supervisor.kinds_in_turn import KINDS_OPTION
 from tests.device.supervisor.staged_kinds import staged_kind
 from tests.device.supervisor.test_deaths_in_life import wait_for_restart
 from vmm_main.device_supervisor.report_limit import REPORTS_AT_ONCE, REPORTS_PER_S
-from vmm_main.device_supervisor.restart_policy import FIRST_DELAY_S
+from vmm_main.device_supervisor.restart_policy import FIRST_DELAY_S, RESTARTS_AT_ONCE
 from vmm_main.errors import HostError
 
 
@@ -125,6 +125,14 @@ def test_the_limit_stops(start_vm: StartVm) -> None:
     vm.call(vm.supervisor.resume)
     assert _serves(vm)
     assert vm.device().restarts == 3
+
+
+def test_what_always_dies_comes_to_the_limit(start_vm: StartVm) -> None:
+    """With the real number of restarts, and the time that they really take."""
+    vm = start_vm(restart_limit=RESTARTS_AT_ONCE)
+    _use_up(vm, RESTARTS_AT_ONCE)
+    vm.wait_for(lambda: bool(vm.pauses))
+    assert (vm.device().state, _actions(vm)) == ("stopped", [*["restart"] * RESTARTS_AT_ONCE, "stop"])
 
 
 def test_the_limit_needs_a_reset(start_vm: StartVm) -> None:
