@@ -78,14 +78,24 @@ static int start_zygote(char **command, int zygote_socket)
     _exit(CANNOT_EXEC);
 }
 
+/* Whether the zygote's command line says that devices have no uids of their own (zygote/__main__.py). */
+static int is_for_one_uid(char **command)
+{
+    for (; *command != NULL; command++)
+        if (strcmp(*command, "one-uid") == 0)
+            return 1;
+    return 0;
+}
+
 /*
  * What a zygote must have when it is exec'd: for the net namespace, the devices' uids and its own jail; and it may be
  * installed where only its owner may look. Whoever isn't root hands them on by the ambient set, which is left as it is.
+ * A root without uids to give maps its own uid 0 into a user namespace, which takes one more (Linux 5.12).
  */
-static int limit_privileges(void)
+static int limit_privileges(int one_uid)
 {
-    static const uint64_t needed = 1U << CAP_SYS_ADMIN | 1U << CAP_SETUID | 1U << CAP_SETGID | 1U << CAP_SETPCAP |
-                                   1U << CAP_DAC_READ_SEARCH;
+    const uint64_t needed = 1U << CAP_SYS_ADMIN | 1U << CAP_SETUID | 1U << CAP_SETGID | 1U << CAP_SETPCAP |
+                            1U << CAP_DAC_READ_SEARCH | (one_uid ? 1U << CAP_SETFCAP : 0);
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
 
@@ -123,7 +133,7 @@ int spawner_main(char **argv)
         return 1;
     if (argv[1] == NULL || argv[2] == NULL || getppid() != atoi(argv[1])) /* main has died already */
         return 1;
-    if (let_go_of_everything() < 0 || limit_privileges() < 0)
+    if (let_go_of_everything() < 0 || limit_privileges(is_for_one_uid(argv + 2)) < 0)
         return 1;
     for (;;) {
         int zygote_socket = next_request();

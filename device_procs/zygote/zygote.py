@@ -96,11 +96,21 @@ class Zygote:
         error = lib.zygote_enter_net_namespace(self._privileged)
         if error < 0:
             raise _namespace_error("net namespace", -error)
+        if not self._privileged:
+            self._map_own_ids()
         _check("privileges", lib.zygote_drop_privileges())
         # After the last change of credentials, which clears it.
         _check("parent death signal", lib.zygote_die_with_main(main_pid))
         if seccomp:
             _check("seccomp filter", lib.filters_install(b"zygote"))
+
+    def _map_own_ids(self) -> None:
+        uid, gid = self._host_ids
+        error = lib.zygote_map_own_ids(uid, gid)
+        if error == -errno.EPERM and uid == 0:
+            stage, why = "uid and gid maps", os.strerror(-error)
+            raise ZygoteError(stage, f"{stage}: {why}: as root, mapping uid 0 takes the capability SETFCAP")
+        _check("uid and gid maps", error)
 
     def _answers(self, requests: list[Message]) -> list[Message]:
         """Makes a process for each request, and says what came of it.

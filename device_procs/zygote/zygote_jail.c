@@ -32,15 +32,16 @@ static int write_own(const char *path, const char *text)
 
 int zygote_enter_net_namespace(int privileged)
 {
+    return unshare(privileged ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) < 0 ? -errno : 0;
+}
+
+int zygote_map_own_ids(uint32_t uid, uint32_t gid)
+{
     char uid_map[32], gid_map[32];
     int error;
 
-    snprintf(uid_map, sizeof(uid_map), "%u %u 1", ZYGOTE_OWN_ID, geteuid());
-    snprintf(gid_map, sizeof(gid_map), "%u %u 1", ZYGOTE_OWN_ID, getegid());
-    if (unshare(privileged ? CLONE_NEWNET : CLONE_NEWUSER | CLONE_NEWNET) < 0)
-        return -errno;
-    if (privileged)
-        return 0;
+    snprintf(uid_map, sizeof(uid_map), "%u %u 1", ZYGOTE_OWN_ID, uid);
+    snprintf(gid_map, sizeof(gid_map), "%u %u 1", ZYGOTE_OWN_ID, gid);
     /* A new user namespace takes the process's files in /proc from it; they are needed for the maps. */
     if (prctl(PR_SET_DUMPABLE, 1) < 0)
         return -errno;

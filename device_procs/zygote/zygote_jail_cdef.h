@@ -6,8 +6,9 @@
 
 /* Kills this process when the thread that had it made (main's own) dies; fails with -ESRCH if it has. 0 or -errno. */
 int zygote_die_with_main(int main_pid);
-/* Enters the VM's empty net namespace. Unprivileged, in a user namespace that has this uid and gid only.
- * Returns 0 or -errno. */
+/* Enters the VM's empty net namespace; unprivileged, in a new user namespace. Returns 0 or -errno. */
 int zygote_enter_net_namespace(int privileged);
+/* Gives the new user namespace its only uid and gid, which the process had outside. Returns 0 or -errno. */
+int zygote_map_own_ids(uint32_t uid, uint32_t gid);
 /* Drops all capabilities but those that write a device's uid and gid maps, for good. Returns 0 or -errno. */
 int zygote_drop_privileges(void);
