@@ -14,10 +14,14 @@ from ipc.schema import UINT32_MAX, UINT64_MAX, Boolean, Integer, Record, Schema,
 # Descriptors of MAKE_DEVICE, in this order.
 MAKE_DEVICE_DESCRIPTORS = ("control socket", "black box")
 
+# What ps and top call a device's process: the beginning of its id.
+PROCESS_NAME_CHARACTERS = 15
+
 TO_ZYGOTE: dict[str, Schema] = {
     "MAKE_DEVICE": Record(
         {
             "kind": Text(64),
+            "name": Text(PROCESS_NAME_CHARACTERS),
             # Outside of its user namespace; (uid_t)-1 is nobody's.
             "host_uid": Integer(0, UINT32_MAX - 1),
             "host_gid": Integer(0, UINT32_MAX - 1),

@@ -25,6 +25,7 @@ from vmm_main.command_line.parser import parse
 from vmm_main.errors import BulkheadError, HostError
 from vmm_main.event_loop import EventLoop
 from vmm_main.fd_sets import FdSets
+from vmm_main.kvm._kvm import lib
 from vmm_main.kvm.early_setup import begin_early_setup, begin_unless_later
 from vmm_main.process_life import (
     Daemon,
@@ -64,6 +65,7 @@ import_machine: Callable[[], None] = _import_nothing
 def main(arguments: list[str]) -> int:
     """Runs one VM from its command line to its end and returns the exit status."""
     open_standard_descriptors()
+    lib.process_set_name(b"bulkhead")  # before any thread is made; it can't fail
     begin_unless_later(arguments)
     daemon: Daemon | None = None
     try:

@@ -5,6 +5,7 @@
 #include "device_procs/sandbox/birth_certificate.h"
 #include "device_procs/sandbox/capabilities_cdef.h"
 #include "device_procs/sandbox/fault_report_cdef.h"
+#include "device_procs/sandbox/process_name_cdef.h"
 #include "device_procs/sandbox/jail_cdef.h"
 #include "device_procs/sandbox/landlock_cdef.h"
 #include "seccomp_profiles/filters_cdef.h"
@@ -36,6 +37,11 @@ static int attach_black_box(struct jail *jail)
     if (!jail->seccomp)
         filters_disable();
     return 0;
+}
+
+static int set_name(struct jail *jail)
+{
+    return process_set_name(jail->name);
 }
 
 static int new_session(struct jail *jail)
@@ -180,6 +186,7 @@ static const struct {
     uint32_t stage; /* that is reached by it, or 0 */
 } steps[] = {
     {"black box", attach_black_box, STAGE_CLONED},
+    {"name", set_name, 0},
     {"new session", new_session, 0},
     {"descriptors", close_descriptors, 0},
     {"empty root", empty_root, 0},

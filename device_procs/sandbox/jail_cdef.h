@@ -6,6 +6,7 @@
 #define CERTIFICATE_MAX_BYTES 16384 /* as in ipc/messages.py */
 
 struct jail {
+    char name[16];    /* what ps calls it; as long as the kernel takes (ipc/zygote_messages.py) */
     int control_fd;   /* its control socket */
     int black_box_fd; /* its black box, closed once it is mapped */
     int maps_fd;      /* one byte comes when its uid and gid are mapped; end of file if they never will be */

@@ -126,6 +126,7 @@ int spawner_main(char **argv)
 {
     sigset_t none;
 
+    (void)prctl(PR_SET_NAME, "bulkhead-spawn"); /* or it would be taken for main by its program's name */
     /* Its own session: a terminal's Ctrl-C is for main, which ends its processes in its own way. */
     (void)setsid(); /* fails only for a process that is a leader already */
     sigemptyset(&none);

@@ -91,6 +91,7 @@ class Zygote:
             return
 
     def _enter_jail(self, main_pid: int, *, seccomp: bool) -> None:
+        _check("name", lib.process_set_name(b"zygote"))
         # Python would raise KeyboardInterrupt in whatever runs, here and in every device process.
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
         error = lib.zygote_enter_net_namespace(self._privileged)
@@ -156,6 +157,7 @@ class Zygote:
         if not self._privileged:
             birth.host_uid = birth.host_gid = lib.ZYGOTE_OWN_ID
         jail = birth.jail
+        jail.name = fields["name"].encode()
         jail.control_fd, jail.black_box_fd = request.descriptors
         jail.keeps_groups = not self._privileged
         jail.seccomp = fields["seccomp"]

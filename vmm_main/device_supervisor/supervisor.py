@@ -11,6 +11,7 @@ import _thread
 import time
 
 from ipc.channel import ChannelError
+from ipc.zygote_messages import PROCESS_NAME_CHARACTERS
 from vmm_main.device_supervisor.deadlines import Deadlines
 from vmm_main.device_supervisor.device_state import NEEDS_RESET, READY, STOPPED
 from vmm_main.device_supervisor.report_limit import ReportLimit
@@ -214,6 +215,7 @@ class DeviceSupervisor:
         """Asks the zygote for a process; its answer goes to process.made()."""
         fields = {
             "kind": device.module.kind,
+            "name": device.device_id[:PROCESS_NAME_CHARACTERS],
             "host_uid": device.uid,
             "host_gid": device.gid,
             "limits": {"nofile": _DESCRIPTORS, "fsize": device.held.file_bytes, "data": _DATA_BYTES},

@@ -15,16 +15,21 @@ from seccomp_profiles.compile_profiles import FILTER_HEADER, FILTER_SOURCES, com
 PACKAGE = Path(__file__).resolve().parent.parent  # vmm_main/
 CHECKOUT = PACKAGE.parent
 
-# What main shares with device processes: a page's layout, and how privileges are dropped.
+# What main shares with device processes: a page's layout, how privileges are dropped, and a name.
 DEVICES = CHECKOUT / "device_procs"
 SHARED_HEADERS = [
     DEVICES / "data_plane" / "black_box_cdef.h",
     DEVICES / "sandbox" / "capabilities_cdef.h",
+    DEVICES / "sandbox" / "process_name_cdef.h",
     FILTER_HEADER,
 ]
 # The launcher's (setup.py), which runs before Python.
 LAUNCHER_ONLY = ("launcher.c", "early_spawner.c")
-SHARED_SOURCES = ("device_procs/sandbox/capabilities.c", *FILTER_SOURCES)
+SHARED_SOURCES = (
+    "device_procs/sandbox/capabilities.c",
+    "device_procs/sandbox/process_name.c",
+    *FILTER_SOURCES,
+)
 # Headers of plain C declarations (no #include, no #ifdef): for the C sources and cffi alike.
 CDEF_HEADERS = [*sorted(PACKAGE.rglob("*_cdef.h")), *SHARED_HEADERS]
 KERNEL_API = PACKAGE / "kvm" / "kvm_api.cdef"

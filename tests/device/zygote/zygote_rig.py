@@ -98,6 +98,7 @@ class ZygoteRig:
         uid, gid = self.ids()
         fields = {
             "kind": kind,
+            "name": "device0",
             "host_uid": uid,
             "host_gid": gid,
             "limits": self.limits,
