@@ -10,6 +10,7 @@
 #define BLK_RANGE_SECTORS_MAX 4194304 /* 2 GiB */
 #define BLK_ID_BYTES 20
 #define BLK_BOUNCE_BYTES 262144
+#define BLK_RETRIES_MAX 1000
 
 /* Feature bits (virtio 1.2, 5.2.3) */
 #define VIRTIO_BLK_F_SEG_MAX 2
@@ -54,13 +55,15 @@ struct blk_request {
     uint8_t *status; /* in the guest's memory */
     uint32_t type;
     uint32_t status_value; /* what it comes to */
-    uint32_t written;      /* into the chain, if it comes to OK */
+    uint32_t written;      /* into the chain from its first byte on, if it comes to OK */
+    uint32_t written_at_least; /* the same if it doesn't: the status, where nothing lies before it */
     uint16_t head;
     uint16_t segment_count;
     uint16_t segment_next; /* those before it are done */
     uint16_t range_count;
     uint16_t range_next;
     uint16_t bounced;     /* goes through the bounce buffer */
+    uint16_t retries;     /* of what the host couldn't do at the moment */
     uint32_t is_flushed;
     uint64_t offset;      /* where the next byte goes */
     uint64_t left;        /* bytes */

@@ -94,12 +94,11 @@ static uint64_t bytes_of(const struct blk_request *request)
 /* Tells the driver how a request has ended, and forgets it. */
 static void complete(struct blk_queue *queue, struct virtqueue *virtqueue, struct blk_request *request)
 {
-    uint32_t written = request->written;
+    int is_good = request->status_value == VIRTIO_BLK_S_OK;
+    uint32_t written = is_good ? request->written : request->written_at_least;
 
-    if (request->status_value == VIRTIO_BLK_S_OK)
+    if (is_good)
         count_request(&queue->counters, request, bytes_of(request));
-    else
-        written = 0; /* the first bytes of a buffer may not have been written; the status behind them is */
     *request->status = (uint8_t)request->status_value;
     CRASH_POINT(CRASH_BEFORE_USED, 1);
     request->next = queue->free;

@@ -116,7 +116,8 @@ static int parse_transfer(struct blk_request *request, const struct descriptor_c
         return refuse(request, VIRTIO_BLK_S_IOERR);
     if (!take_segments(request, from, reads ? 0 : sizeof(struct header), bytes))
         return refuse(request, VIRTIO_BLK_S_IOERR);
-    request->written = reads ? (uint32_t)bytes + 1 : 1;
+    if (reads)
+        request->written = (uint32_t)bytes + 1;
     request->offset = sector * BLK_SECTOR_BYTES;
     request->left = request->bytes = bytes;
     request->bounced = disk->memory_alignment > 1 && !is_aligned(request, disk);
@@ -128,7 +129,6 @@ static int parse_ranges(struct blk_request *request, const struct descriptor_cha
     size_t bytes = chain->readable_bytes - sizeof(struct header);
     int zeroes = request->type == VIRTIO_BLK_T_WRITE_ZEROES;
 
-    request->written = 1;
     if (disk->read_only || bytes % sizeof(struct wire_range) != 0 ||
         bytes / sizeof(struct wire_range) > BLK_RANGES_MAX)
         return refuse(request, VIRTIO_BLK_S_IOERR);
@@ -175,10 +175,10 @@ int blk_request_parse(struct blk_request *request, const struct descriptor_chain
 
     request->head = chain->head;
     request->status_value = VIRTIO_BLK_S_OK;
-    request->written = 0;
+    request->written = request->written_at_least = chain->writable_bytes == 1;
     request->segment_count = request->segment_next = 0;
     request->range_count = request->range_next = 0;
-    request->bounced = 0;
+    request->bounced = request->retries = 0;
     request->is_flushed = 0;
     request->offset = request->left = request->bytes = 0;
     if (chain->readable_bytes < sizeof(header))
@@ -193,7 +193,6 @@ int blk_request_parse(struct blk_request *request, const struct descriptor_chain
     case VIRTIO_BLK_T_OUT:
         return parse_transfer(request, chain, disk, header.sector);
     case VIRTIO_BLK_T_FLUSH:
-        request->written = 1;
         return !disk->read_only;
     case VIRTIO_BLK_T_GET_ID:
         return answer_id(request, chain, disk);

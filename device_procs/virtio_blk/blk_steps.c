@@ -141,7 +141,7 @@ int blk_request_advance(struct blk_request *request, uint8_t *bounce)
 
     if (request->io.operation == DISK_PUNCH || request->io.operation == DISK_ZERO)
         return advance_range(request);
-    if (result == -EAGAIN || result == -EINTR)
+    if ((result == -EAGAIN || result == -EINTR) && request->retries++ < BLK_RETRIES_MAX)
         return 0; /* once more */
     if (result < 0)
         return result;

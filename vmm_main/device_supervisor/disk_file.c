@@ -39,7 +39,7 @@ static int try_alignments(int fd, struct disk_file *found)
     if (buffer == NULL)
         return -ENOMEM;
     for (uint32_t alignment = SECTOR_BYTES; alignment <= PAGE_BYTES; alignment *= 2) {
-        if (pread(fd, buffer + alignment, alignment, (off_t)alignment) >= 0) {
+        if (pread(fd, buffer + alignment, alignment, 0) >= 0) {
             found->memory_alignment = found->offset_alignment = alignment;
             break;
         }

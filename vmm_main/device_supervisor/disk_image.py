@@ -36,6 +36,8 @@ def open_disk_image(resource: Resource, fd_sets: FdSets) -> OpenedResource:
     """
     fd = _open(resource, fd_sets)
     try:
+        # Only the open mustn't wait: io_uring would fail what it can't do at once on some file systems.
+        os.set_blocking(fd, True)
         return _look(resource, fd)
     except BaseException:
         os.close(fd)

@@ -67,6 +67,16 @@ def test_what_can_be_tried_again_is(make_rig: MakeRig, error: int) -> None:
     assert rig.status() == OK
 
 
+def test_what_is_never_possible_ends_all_the_same(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.begin(OUT, 0, b"x" * SECTOR)
+    while rig.backend.begun:
+        rig.backend.end(-errno.EAGAIN)
+        rig.process()
+    assert rig.status() == IOERR
+    assert rig.queue.counters.failed_errno == errno.EAGAIN
+
+
 @pytest.mark.parametrize(
     ("kind", "out", "room"),
     [
