@@ -118,10 +118,11 @@ class DeviceModule:
         state_schema: Of its device-state record.
         writable_config: The fields of its config space that a driver may write: (offset, size) in bytes.
         metrics_schema: Of what it counts.
+        counters: Names of what each queue counts where main can read it (Device.count_in()), in that order.
     """
 
-    __slots__ = ("back_end", "completes_in_order", "config_schema", "driver", "help", "keys", "kind",
-                 "metrics_schema", "objects", "plan", "refers_to", "state_schema", "virtio_id",
+    __slots__ = ("back_end", "completes_in_order", "config_schema", "counters", "driver", "help", "keys",
+                 "kind", "metrics_schema", "objects", "plan", "refers_to", "state_schema", "virtio_id",
                  "writable_config")  # fmt: skip
 
     def __init__(
@@ -141,6 +142,7 @@ class DeviceModule:
         metrics_schema: Schema,
         writable_config: tuple[tuple[int, int], ...] = (),
         refers_to: str = "-object",
+        counters: tuple[str, ...] = (),
     ) -> None:
         self.kind = kind
         self.driver = driver
@@ -150,6 +152,7 @@ class DeviceModule:
         self.objects = objects
         self.plan = plan
         self.refers_to = refers_to
+        self.counters = counters
         self.back_end = back_end
         self.completes_in_order = completes_in_order
         self.config_schema = config_schema

@@ -6,6 +6,7 @@
 #define BLACK_BOX_BYTES 4096
 #define BLACK_BOX_MAGIC 0x5842424b /* "KBBX" */
 #define BLACK_BOX_QUEUES 64
+#define BLACK_BOX_DEVICE_COUNTERS 224
 
 /* Which thread wrote a report. */
 #define BLACK_BOX_NO_THREAD 0
@@ -44,4 +45,5 @@ struct black_box {
     uint32_t crash_armed;  /* of a fault build, written by the test: where to crash next */
     uint64_t python_calls; /* times the data path entered Python: stays 0 */
     struct black_box_queue queues[BLACK_BOX_QUEUES];
+    uint64_t device_counters[BLACK_BOX_DEVICE_COUNTERS]; /* of each queue in turn, as the device's module names them */
 };

@@ -124,6 +124,7 @@ class ControlThread:
         memory, backends, kick_fds, call_fds, inflight_fd = _split_descriptors(configure)
         guest_memory = map_memory(memory, fields["memory"])
         self._device: Device = sys.modules[module.back_end].make_device(fields["config"], backends)
+        self._device.count_in(black_box.device_counters)
         self._queues = QueueWorkers(
             self._device,
             guest_memory,

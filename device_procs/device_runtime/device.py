@@ -53,6 +53,12 @@ class Device:
     def reset(self) -> None:
         """Forgets everything about the driver; no queue runs."""
 
+    def count_in(self, counters: Any) -> None:
+        """Hears where main reads what its module's `counters` name: a uint64_t *, all of them for each queue.
+
+        Before a queue runs; all are 0.
+        """
+
     def take_reports(self) -> list[tuple[str, str]]:
         """What people should read in the log: level ("info", "warning", "error") and text; each once.
 

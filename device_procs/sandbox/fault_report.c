@@ -19,6 +19,8 @@
 #define HANDLER_STACK_BYTES (16 << 10) /* beyond what the kernel itself writes there */
 #define DIED_BY(number) (128 + (number)) /* an exit status, as shells have it */
 
+_Static_assert(sizeof(struct black_box) <= BLACK_BOX_BYTES, "one page");
+
 static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 
 static struct black_box *black_box;

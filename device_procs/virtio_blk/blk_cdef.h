@@ -74,7 +74,7 @@ struct blk_request {
     struct chain_segment segments[BLK_SEGMENTS_MAX];
 };
 
-/* Counted by the worker only, read by the control thread at any time. */
+/* Counted by the worker only, read by control thread and main at any time; module.py has the same names. */
 struct blk_counters {
     uint64_t reads;
     uint64_t writes;
@@ -87,18 +87,24 @@ struct blk_counters {
     uint64_t zeroed_bytes;
     uint64_t refused;  /* requests that can't be: out of range, unaligned, unknown, writes to what is read-only */
     uint64_t failed;   /* that the host failed */
+    uint64_t out_of_space; /* of these, for want of room */
     uint64_t bounced;  /* that took a copy, for O_DIRECT */
     uint64_t replayed; /* that a predecessor had in flight */
-    uint32_t failed_errno; /* of the last that failed */
-    uint32_t failed_type;
-    uint64_t failed_sector;
-    uint64_t failed_ns; /* when */
+};
+
+/* The last request that the host failed. */
+struct blk_failure {
+    uint32_t error; /* errno; 0 while there was none */
+    uint32_t type;
+    uint64_t sector;
+    uint64_t at_ns;
 };
 
 struct blk_queue {
     const struct blk_disk *disk;
     struct disk_backend backend;
-    struct blk_counters counters;
+    struct blk_counters *counters; /* its own, until main is to see them */
+    struct blk_failure failure;
     uint32_t in_flight;
     uint64_t told_ns; /* when the control thread was last told of failures */
     uint32_t fresh;               /* so many places of requests have ever been used: the others cost no memory */

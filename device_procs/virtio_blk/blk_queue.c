@@ -46,9 +46,10 @@ int blk_queue_init(struct blk_queue *queue, const struct blk_disk *disk)
     memset(queue, 0, sizeof(*queue));
     queue->disk = disk;
     queue->chain = calloc(1, sizeof(*queue->chain));
+    queue->counters = calloc(1, sizeof(*queue->counters));
     queue->requests = calloc(BLK_QUEUE_SIZE_MAX, sizeof(*queue->requests));
     queue->bounce = disk->memory_alignment > 1 ? aligned_alloc(PAGE_BYTES, BLK_BOUNCE_BYTES) : NULL;
-    if (queue->chain == NULL || queue->requests == NULL ||
+    if (queue->chain == NULL || queue->counters == NULL || queue->requests == NULL ||
         (disk->memory_alignment > 1 && queue->bounce == NULL))
         return -ENOMEM;
     blk_queue_reset(queue);
@@ -98,7 +99,7 @@ static void complete(struct blk_queue *queue, struct virtqueue *virtqueue, struc
     uint32_t written = is_good ? request->written : request->written_at_least;
 
     if (is_good)
-        count_request(&queue->counters, request, bytes_of(request));
+        count_request(queue->counters, request, bytes_of(request));
     *request->status = (uint8_t)request->status_value;
     CRASH_POINT(CRASH_BEFORE_USED, 1);
     request->next = queue->free;
@@ -132,7 +133,7 @@ static void give_bounce(struct blk_queue *queue, struct virtqueue *virtqueue)
 
         queue->waiting = request->next;
         queue->bouncing = request;
-        count(&queue->counters.bounced, 1);
+        count(&queue->counters->bounced, 1);
         if (!go_on(queue, virtqueue, request))
             queue->bouncing = NULL;
     }
@@ -159,13 +160,13 @@ static int take(struct blk_queue *queue, struct virtqueue *virtqueue)
     if (popped <= 0)
         return popped;
     CRASH_POINT(CRASH_AFTER_POP, 1);
-    count(&queue->counters.replayed, (uint64_t)is_replay);
+    count(&queue->counters->replayed, (uint64_t)is_replay);
     request = take_place(queue);
     parsed = blk_request_parse(request, queue->chain, queue->disk);
     if (parsed < 0)
         return parsed;
     if (parsed == 0) {
-        count(&queue->counters.refused, request->status_value != VIRTIO_BLK_S_OK);
+        count(&queue->counters->refused, request->status_value != VIRTIO_BLK_S_OK);
         complete(queue, virtqueue, request);
     } else if (request->bounced) {
         queue_for_bounce(queue, request);
@@ -180,11 +181,14 @@ static void note_failure(struct blk_queue *queue, const struct blk_request *requ
 {
     uint64_t now = monotonic_ns();
 
-    queue->counters.failed_ns = now;
-    queue->counters.failed_errno = (uint32_t)-error;
-    queue->counters.failed_type = request->type;
-    queue->counters.failed_sector = request->io.offset / BLK_SECTOR_BYTES;
-    count(&queue->counters.failed, 1);
+    queue->failure = (struct blk_failure){
+        .error = (uint32_t)-error,
+        .type = request->type,
+        .sector = request->io.offset / BLK_SECTOR_BYTES,
+        .at_ns = now,
+    };
+    count(&queue->counters->failed, 1);
+    count(&queue->counters->out_of_space, error == -ENOSPC);
     if (queue->told_ns == 0 || now - queue->told_ns >= TELL_EVERY_NS) {
         queue->told_ns = now;
         wakeup->tell_control = 1;

@@ -86,14 +86,19 @@ class BlkDevice(Device):
         for queue in self._queues:
             lib.blk_queue_reset(queue)
 
+    def count_in(self, counters: Any) -> None:
+        """Before the first request: each queue's, one behind the other."""
+        for index, queue in enumerate(self._queues):
+            queue.counters = ffi.cast("struct blk_counters *", counters) + index
+
     def take_reports(self) -> list[tuple[str, str]]:
         """What the host has failed, since it was last asked."""
         reports, self._reports = self._reports, []
         failures = sum(queue.counters.failed for queue in self._queues)
         if failures > self._told_failures:
-            latest = max((queue.counters for queue in self._queues), key=lambda counters: counters.failed_ns)
-            what = _OPERATIONS.get(latest.failed_type, "request")
-            why, sector = os.strerror(latest.failed_errno), latest.failed_sector
+            latest = self._last_failure()
+            what = _OPERATIONS.get(latest.type, "request")
+            why, sector = os.strerror(latest.error), latest.sector
             count = failures - self._told_failures
             more = "" if count == 1 else f" (and {count - 1} more)"
             reports.append(("error", f"the host fails a {what} at sector {sector}: {why}{more}"))
@@ -103,8 +108,10 @@ class BlkDevice(Device):
     def metrics(self) -> dict[str, Any]:
         """As the workers have counted them."""
         sums = {name: sum(int(getattr(queue.counters, name)) for queue in self._queues) for name in COUNTERS}
-        latest = max((queue.counters for queue in self._queues), key=lambda counters: counters.failed_ns)
-        return {"engine": self._engine, **sums, "last_errno": latest.failed_errno}
+        return {"engine": self._engine, **sums, "last_errno": self._last_failure().error}
+
+    def _last_failure(self) -> Any:
+        return max((queue.failure for queue in self._queues), key=lambda failure: failure.at_ns)
 
 
 def _features(config: dict[str, Any]) -> int:

@@ -16,9 +16,10 @@ SECTOR_BYTES = 512
 BLOCK_BYTES_MAX = 65536
 
 _COUNT = Integer(0, UINT64_MAX)
-# What each queue's worker counts, summed up; and the last failure of the host.
+# What each queue's worker counts, in the order of struct blk_counters.
 COUNTERS = ("reads", "writes", "flushes", "discards", "write_zeroes", "read_bytes", "written_bytes",
-            "discarded_bytes", "zeroed_bytes", "refused", "failed", "bounced", "replayed")  # fmt: skip
+            "discarded_bytes", "zeroed_bytes", "refused", "failed", "out_of_space", "bounced",
+            "replayed")  # fmt: skip
 
 
 def plan(values: dict[str, Any], drives: dict[str, dict[str, Any]]) -> DevicePlan:
@@ -94,6 +95,7 @@ MODULE = DeviceModule(
         }
     ),
     state_schema=EMPTY,
+    counters=COUNTERS,
     metrics_schema=Record(
         {
             "engine": Choice("io_uring", "preadv"),

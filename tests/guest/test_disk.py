@@ -98,6 +98,7 @@ def test_killed_while_the_guest_writes(start: StartBareMetal, image: Path) -> No
     rounds, kills = 1000, 8
     vm = start_disk(start, image, f"rounds={rounds}", sockets=1)
     client = vm.connect()
+    written = 0
     for _ in range(kills):
         vm.report.wait_for("round")
         pid = device_pid(client)
@@ -106,6 +107,9 @@ def test_killed_while_the_guest_writes(start: StartBareMetal, image: Path) -> No
         restarted = client.receive()
         assert restarted["event"] == "DEVICE_PROCESS_RESTARTED"
         assert restarted["data"]["pid"] != pid
+        (said,) = client.execute("query-blockstats")["return"]
+        assert said["stats"]["wr_operations"] >= written + 100  # a death takes nothing from what was counted
+        written = said["stats"]["wr_operations"]
     report = vm.report.wait_for_seal()
     assert (report.number("rounds-wrong"), report.number("errors")) == (0, 0)
     client.close()

@@ -77,6 +77,10 @@ class BlackBox:
             "signals": int(queue.signals),
         }
 
+    def device_counter(self, place: int) -> int:
+        """One of the device's own counters."""
+        return int(self._map.device_counters[place])
+
     def close(self) -> None:
         """Unmaps the page and closes the descriptor."""
         if self.fd >= 0:

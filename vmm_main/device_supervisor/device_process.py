@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ipc.messages import Vocabulary
     from vmm_main.device_supervisor.deadlines import Deadlines
+    from vmm_main.device_supervisor.device_counters import DeviceCounters
     from vmm_main.device_supervisor.last_io import LastIo
     from vmm_main.event_loop import EventLoop, Timer
 else:
@@ -63,7 +64,7 @@ class ProcessListener:
 class DeviceProcess:
     """One process, from the request to the zygote to its exit status."""
 
-    __slots__ = ("_channel", "_credit", "_credit_at_s", "_deadlines", "_death", "_is_dying",
+    __slots__ = ("_channel", "_counters", "_credit", "_credit_at_s", "_deadlines", "_death", "_is_dying",
                  "_kill_when_made", "_known_reason", "_last_io", "_listener", "_loop", "_pidfd",
                  "_reap_timer", "_requests", "_start_timer", "_theirs", "black_box", "certificate", "name",
                  "pid", "ready_at_s")  # fmt: skip
@@ -77,6 +78,7 @@ class DeviceProcess:
         *,
         deadlines: Deadlines,
         trace: Callable[[str], None] | None,
+        counters: DeviceCounters,
         last_io: LastIo | None = None,
     ) -> None:
         """Makes socket and black box; the process itself is the zygote's to make.
@@ -88,6 +90,7 @@ class DeviceProcess:
             listener: Who is told.
             deadlines: How long main waits.
             trace: Gets each message, as text.
+            counters: Of its device, to which those of the process are added when it is dead.
             last_io: Tells when its I/O is over, of a process whose I/O may outlive it; owned from now on.
 
         Raises:
@@ -108,6 +111,7 @@ class DeviceProcess:
         self.ready_at_s: float | None = None
         self.certificate: bytes | None = None  # unread: ipc/birth_certificate.py
         self._pidfd = -1
+        self._counters = counters
         self._last_io = last_io
         self._death: Death | None = None  # of a process that is reaped, while its I/O isn't over
         self._is_dying = False
@@ -344,6 +348,7 @@ class DeviceProcess:
         if self._reap_timer is not None:
             self._reap_timer.cancel()
             self._reap_timer = None
+        self._counters.add(self.black_box)
         self.black_box.close()
         if self._last_io is not None:
             self._last_io.close()

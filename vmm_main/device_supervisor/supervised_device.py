@@ -15,6 +15,7 @@ from ipc.messages import Message, vocabulary_for
 from vmm_main.device_supervisor import device_state
 from vmm_main.device_supervisor.cause_of_death import Death
 from vmm_main.device_supervisor.delayed_start import DelayedStart
+from vmm_main.device_supervisor.device_counters import DeviceCounters
 from vmm_main.device_supervisor.device_process import DeviceProcess, ProcessListener
 from vmm_main.device_supervisor.device_setup import configure_fields
 from vmm_main.device_supervisor.device_state import (
@@ -50,9 +51,9 @@ class SupervisedDevice(DriverSide, ProcessListener):
     """The device, and the owner of its processes."""
 
     __slots__ = ("_features_known", "_next_start", "_operator_restart", "_policy", "_quiesced", "_rings",
-                 "_state_record", "_vocabulary", "_waiting_resets", "gid", "held", "is_stuck", "last_cause",
-                 "module", "on_death", "on_restart_limit", "plan", "process", "restarts", "since_s",
-                 "start_deaths", "state", "uid")  # fmt: skip
+                 "_state_record", "_vocabulary", "_waiting_resets", "counters", "gid", "held", "is_stuck",
+                 "last_cause", "module", "on_death", "on_restart_limit", "plan", "process", "restarts",
+                 "since_s", "start_deaths", "state", "uid")  # fmt: skip
 
     def __init__(
         self,
@@ -72,6 +73,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
         self.module = module
         self.plan = plan
         self.held = HeldDescriptors(module, plan, backends)
+        self.counters = DeviceCounters(module.counters, len(plan.queue_sizes))
         self.on_death = on_death
         self.on_restart_limit = on_restart_limit
         self.uid = uid
@@ -118,6 +120,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
                 self,
                 deadlines=supervisor.deadlines,
                 trace=supervisor.trace,
+                counters=self.counters,
                 last_io=self.held.make_last_io(),
             )
         except HostError as error:

@@ -79,6 +79,10 @@ def test_killed_under_load(
         if load.take() == 0:
             driver.queue.wait_for_call_or(vm.transports[0].device.call_fds[0], HANGS_AFTER_S)
     load.check_image(image)
+    # What was done twice is counted twice, and nothing is lost with a process.
+    counted = vm.device().counters.total(vm.device().process.black_box)  # type: ignore[union-attr]
+    done = sum(counted[name] for name in ("reads", "writes", "discards", "flushes"))
+    assert load.acknowledged <= done <= load.acknowledged + 30 * kills
     assert [name for name, _ in vm.events] == EVENTS_OF_A_DEATH * kills
 
 

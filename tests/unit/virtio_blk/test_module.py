@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from device_procs.data_plane._data_plane import ffi, lib
 from device_procs.device_registry import kind_of_driver, module_of
 from device_procs.virtio_blk.device import config_space
-from device_procs.virtio_blk.module import MODULE
+from device_procs.virtio_blk.module import COUNTERS, MODULE, QUEUES_MAX
 from vmm_main.command_line.parser import parse
 from vmm_main.errors import ConfigurationError
 
@@ -17,6 +18,13 @@ DRIVES: dict[str, dict[str, Any]] = {
     "d1": {"id": "d1", "file": "/images/b", "readonly": True},
 }
 FACTS = {"capacity_sectors": 8, "block_bytes": 512, "physical_block_bytes": 4096, "memory_alignment": 1}
+
+
+def test_the_counters_are_the_structs() -> None:
+    """Main finds them by their order."""
+    fields = ffi.typeof("struct blk_counters").fields
+    assert tuple(name for name, _ in fields) == COUNTERS
+    assert len(COUNTERS) * QUEUES_MAX <= lib.BLACK_BOX_DEVICE_COUNTERS
 
 
 def test_it_is_in_the_registry() -> None:

@@ -74,7 +74,7 @@ def test_what_is_never_possible_ends_all_the_same(make_rig: MakeRig) -> None:
         rig.backend.end(-errno.EAGAIN)
         rig.process()
     assert rig.status() == IOERR
-    assert rig.queue.counters.failed_errno == errno.EAGAIN
+    assert rig.queue.failure.error == errno.EAGAIN
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,8 @@ def test_a_host_that_fails(make_rig: MakeRig, kind: int, out: bytes, room: int, 
     assert rig.wakeup.tell_control == 1
     assert rig.status() == IOERR
     counters = rig.queue.counters
-    assert (counters.failed, counters.failed_errno, counters.failed_type) == (1, error, kind)
+    assert (counters.failed, counters.out_of_space) == (1, error == errno.ENOSPC)
+    assert (rig.queue.failure.error, rig.queue.failure.type) == (error, kind)
     assert (counters.reads, counters.writes, counters.flushes, counters.discards) == (0, 0, 0, 0)
 
 
@@ -121,7 +122,7 @@ def test_an_image_that_has_shrunk(make_rig: MakeRig, kind: int) -> None:
     rig.backend.end(0)
     rig.process()
     assert rig.status() == IOERR
-    assert rig.queue.counters.failed_errno == errno.EIO
+    assert rig.queue.failure.error == errno.EIO
 
 
 def test_without_flush_a_write_is_durable(make_rig: MakeRig) -> None:

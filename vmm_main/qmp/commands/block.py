@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vmm_main.device_supervisor.supervised_device import SupervisedDevice
-    from vmm_main.device_supervisor.supervisor import DeviceSupervisor
     from vmm_main.qmp.session import Call
 
 _KIND = "virtio-blk"
@@ -18,8 +17,8 @@ _SECTOR_BYTES = 512
 
 IO_STATUS = Enum(
     "BlockDeviceIoStatus",
-    "How the disk's last requests went.",
-    {"ok": "Nothing has failed.", "failed": "The host has failed one.", "nospace": "The host is full."},
+    "How a disk's requests have gone.",
+    {"ok": "None has failed.", "failed": "The host has failed one.", "nospace": "The host had no room."},
 )
 IMAGE_INFO = Struct(
     "ImageInfo",
@@ -59,7 +58,7 @@ BLOCK_INFO = Struct(
 )
 DEVICE_STATS = Struct(
     "BlockDeviceStats",
-    "What its present process has done for the guest.",
+    "What a disk has done for the guest.",
     Member("rd_bytes", INT, "Bytes read."),
     Member("wr_bytes", INT, "Bytes written."),
     Member("unmap_bytes", INT, "Bytes discarded."),
@@ -75,11 +74,10 @@ BLOCK_STATS = Struct(
     "A disk's counters.",
     Member("device", STR, "The -drive's id."),
     Member("qdev", STR, "The -device's id."),
-    Member("io-status", IO_STATUS, "How it goes; left out while its process doesn't answer.", optional=True),
-    Member("stats", DEVICE_STATS, "Left out while its process doesn't answer.", optional=True),
+    Member("io-status", IO_STATUS, "How its requests have gone since the VM's start."),
+    Member("stats", DEVICE_STATS, "What it has done since then, in whichever process."),
 )
 
-_ENOSPC = 28
 _STATS_EXAMPLE = {
     "rd_bytes": 4096,
     "wr_bytes": 8192,
@@ -93,7 +91,7 @@ _STATS_EXAMPLE = {
 }
 
 
-def _disks(call: Call) -> Iterator[tuple[str, DeviceSupervisor, SupervisedDevice]]:
+def _disks(call: Call) -> Iterator[tuple[str, SupervisedDevice]]:
     """Each disk's drive, and the device that shows it."""
     supervisor = call.machine.supervisor
     if supervisor is None:
@@ -101,11 +99,11 @@ def _disks(call: Call) -> Iterator[tuple[str, DeviceSupervisor, SupervisedDevice
     for config in call.machine.config.devices:
         device = supervisor.find(str(config.device_id))
         if config.kind == _KIND and device is not None:
-            yield config.values["drive"], supervisor, device
+            yield config.values["drive"], device
 
 
 def _query_block(call: Call) -> list[dict[str, Any]]:
-    return [_describe(drive, device) for drive, _, device in _disks(call)]
+    return [_describe(drive, device) for drive, device in _disks(call)]
 
 
 def _describe(drive: str, device: SupervisedDevice) -> dict[str, Any]:
@@ -136,39 +134,42 @@ def _describe(drive: str, device: SupervisedDevice) -> dict[str, Any]:
 
 def _query_blockstats(call: Call) -> list[dict[str, Any]]:
     found = []
-    for drive, supervisor, device in _disks(call):
-        said: dict[str, Any] = {"device": drive, "qdev": device.device_id}
-        metrics = supervisor.metrics_of(device)
-        if metrics is not None:
-            said["stats"] = _stats(metrics)
-            said["io-status"] = _io_status(metrics)
-        found.append(said)
+    for drive, device in _disks(call):
+        counted = device.counters.total(None if device.process is None else device.process.black_box)
+        found.append(
+            {
+                "device": drive,
+                "qdev": device.device_id,
+                "io-status": _io_status(counted),
+                "stats": _stats(counted),
+            }
+        )
     return found
 
 
-def _stats(metrics: dict[str, Any]) -> dict[str, int]:
+def _stats(counted: dict[str, int]) -> dict[str, int]:
     return {
-        "rd_bytes": metrics["read_bytes"],
-        "wr_bytes": metrics["written_bytes"] + metrics["zeroed_bytes"],
-        "unmap_bytes": metrics["discarded_bytes"],
-        "rd_operations": metrics["reads"],
-        "wr_operations": metrics["writes"] + metrics["write_zeroes"],
-        "flush_operations": metrics["flushes"],
-        "unmap_operations": metrics["discards"],
-        "failed_operations": metrics["failed"],
-        "invalid_operations": metrics["refused"],
+        "rd_bytes": counted["read_bytes"],
+        "wr_bytes": counted["written_bytes"] + counted["zeroed_bytes"],
+        "unmap_bytes": counted["discarded_bytes"],
+        "rd_operations": counted["reads"],
+        "wr_operations": counted["writes"] + counted["write_zeroes"],
+        "flush_operations": counted["flushes"],
+        "unmap_operations": counted["discards"],
+        "failed_operations": counted["failed"],
+        "invalid_operations": counted["refused"],
     }
 
 
-def _io_status(metrics: dict[str, Any]) -> str:
-    if metrics["failed"] == 0:
+def _io_status(counted: dict[str, int]) -> str:
+    if counted["failed"] == 0:
         return "ok"
-    return "nospace" if metrics["last_errno"] == _ENOSPC else "failed"
+    return "nospace" if counted["out_of_space"] else "failed"
 
 
 TABLE = Table(
     "Disks",
-    "What they are, and what they have done. A disk's process counts from its beginning.",
+    "What they are, and what they have done.",
     commands=(
         Command(
             "query-block",
