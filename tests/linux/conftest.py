@@ -96,17 +96,20 @@ def start_disk_guest(
 ) -> StartDiskGuest:
     """Starts guests with Debian as their read-only root, at its shell: start_disk_guest(disks, cpus=...).
 
-    The other disks follow as /dev/vdb and so on. io_uring=False starts it as on a host that has none.
+    The other disks follow as /dev/vdb and so on. io_uring=False starts it as on a host that has none; append
+    is for the kernel.
     """
 
-    def start(disks: Sequence[GuestDisk], *, cpus: int = 2, io_uring: bool = True) -> DiskGuest:
+    def start(
+        disks: Sequence[GuestDisk], *, cpus: int = 2, io_uring: bool = True, append: str = ""
+    ) -> DiskGuest:
         root = GuestDisk("root", root_disk, drive=",readonly=on")
         arguments = [word for disk in (root, *disks) for word in disk.arguments()]
         vmm = (*(() if io_uring else WITHOUT_IO_URING), str(bulkhead), "-machine", "microvm")
         guest = start_guest(
             cpus=cpus,
             initrd=image.disk_initramfs,
-            append="quiet root=/dev/vda ro",
+            append=f"quiet root=/dev/vda ro {append}",
             arguments=tuple(arguments),
             vmm=vmm,
         )

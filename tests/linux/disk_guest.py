@@ -92,9 +92,9 @@ class DiskGuest:
 
     def wait_for_requests(self, name: str, count: int) -> None:
         """Waits until a disk's present process has completed so many more."""
-        begun = self._completed(name)
+        begun = sum(self.completed(name))
         expires = time.monotonic() + REQUESTS_DEADLINE_S
-        while self._completed(name) < begun + count:
+        while sum(self.completed(name)) < begun + count:
             assert time.monotonic() < expires, f"{name} has completed nothing for long: {self._state()}"
 
     def _state(self) -> str:
@@ -111,10 +111,11 @@ class DiskGuest:
             said.append(f"{process}\n{answer}\n{calls}")
         return "\n".join(said)
 
-    def _completed(self, name: str) -> int:
+    def completed(self, name: str) -> list[int]:
+        """How many requests of each queue a disk's present process has completed."""
         answer = self.guest.monitor().cmd("query-device-metrics", id=name)
         assert isinstance(answer, dict)
-        return sum(int(queue["completed"]) for queue in answer["queues"])
+        return [int(queue["completed"]) for queue in answer["queues"]]
 
     def process(self, name: str) -> dict[str, Any]:
         """A disk's process, as query-device-processes tells."""
