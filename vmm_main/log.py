@@ -16,20 +16,28 @@ _LEVEL_NAMES = {DEBUG: "DEBUG", INFO: "INFO", WARNING: "WARNING", ERROR: "ERROR"
 _STDERR = 2
 # A pipe that polls writable takes this much without blocking (pipe(7): PIPE_BUF).
 _PIPE_BUF = 4096
+_WAITING_MAX = 100
 
 
 class _Sink:
     """Where entries go, and from which level on. A reader that is slow or gone loses entries."""
 
-    __slots__ = ("fd", "lost_entries", "minimum_level")
+    __slots__ = ("fd", "lost_entries", "minimum_level", "waiting")
 
     def __init__(self) -> None:
         self.fd = _STDERR
         self.minimum_level = WARNING
         self.lost_entries = 0
+        self.waiting: list[bytes] | None = None  # entries for standard error, until it is known what for
 
     def write(self, line: bytes) -> None:
         """Writes a line, or counts it as lost, but never waits: the guest must not suffer for the log."""
+        if self.waiting is not None and self.fd == _STDERR:
+            if len(self.waiting) < _WAITING_MAX:
+                self.waiting.append(line)
+            else:
+                self.lost_entries += 1
+            return
         if self.lost_entries:
             line = b"(%d log entries were lost here)\n%b" % (self.lost_entries, line)
         try:
@@ -72,6 +80,28 @@ def open_log_file(path: str) -> None:
 def log_everything_to_stderr() -> None:
     """What -D without a value asks for: all entries from INFO on go to standard error."""
     _sink.minimum_level = INFO
+
+
+def hold_back() -> None:
+    """The start begins: what it writes to standard error waits, for one that fails says one line there.
+
+    An entry for -D's file doesn't wait, nor does any that -D without a value asks for.
+    """
+    if _sink.minimum_level == WARNING:
+        _sink.waiting = []
+
+
+def forget_held_back() -> None:
+    """The start has failed, and says its line."""
+    _sink.waiting = None
+    _sink.lost_entries = 0
+
+
+def write_held_back() -> None:
+    """Writes what has waited; from then on nothing waits."""
+    waiting, _sink.waiting = _sink.waiting, None
+    for line in waiting or ():
+        _sink.write(line)
 
 
 def log_fd() -> int:

@@ -18,6 +18,7 @@ import gc
 import posix as os
 import sys
 import time
+from errno import EMFILE
 
 from vmm_main import log
 from vmm_main.chardev.factory import open_chardev
@@ -77,6 +78,7 @@ def main(arguments: list[str]) -> int:
             log.open_log_file(config.log_path)
         elif config.log_to_stderr:
             log.log_everything_to_stderr()
+        log.hold_back()
         if config.daemonize:
             daemon = Daemon.fork()
         return _run(config, daemon)
@@ -99,9 +101,31 @@ def _run(config: VmConfig, daemon: Daemon | None) -> int:
     """Makes the VM, runs it, and undoes everything in the opposite order, however it ends."""
     undo: list[Callable[[], None]] = []
     try:
-        return _run_with(config, daemon, undo)
+        try:
+            loop, machine = _start(config, daemon, undo)
+        except (BulkheadError, OSError) as error:
+            is_shortage = isinstance(error, OSError) and error.errno == EMFILE
+            if is_shortage or isinstance(error, BulkheadError):
+                log.forget_held_back()
+            _undo_all(undo)  # what explains it takes a descriptor
+            _explain_shortage(error, config)
+            raise
+        loop.run()
+        if machine.failure is not None:
+            raise HostError(machine.failure)
+        return 0
     finally:
+        log.write_held_back()
         _undo_all(undo)
+
+
+def _explain_shortage(error: BulkheadError | OSError, config: VmConfig) -> None:
+    """Raises another error instead, if the limit of open files is too low for the start."""
+    from vmm_main.descriptor_limit import shortage
+
+    instead = shortage(error, config)
+    if instead is not None:
+        raise instead from error
 
 
 def _undo_all(undo: list[Callable[[], None]]) -> None:
@@ -113,7 +137,10 @@ def _undo_all(undo: list[Callable[[], None]]) -> None:
             _undo_all(undo)
 
 
-def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], None]]) -> int:
+def _start(
+    config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], None]]
+) -> tuple[EventLoop, Machine]:
+    """Makes the VM and has it begin to run as soon as the loop does."""
     if config.no_effect:
         _log.info(f"accepted without effect: {', '.join(config.no_effect)}")
     write_stacks_on_sigquit()
@@ -144,7 +171,8 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
     undo.append(machine.close)
     confine_main(seccomp=config.seccomp_enabled)
     machine.power_on()
-    for text in config.warnings:  # not before: a start that fails says one line
+    log.write_held_back()
+    for text in config.warnings:
         _log.warning(text)
     undo.append(lambda: machine.flush_serial(time.monotonic() + _LAST_OUTPUT_S))
     for backend in chardevs.values():
@@ -164,10 +192,7 @@ def _run_with(config: VmConfig, daemon: Daemon | None, undo: list[Callable[[], N
     # What __main__ has kept it from looking at stays: a first look now would be at everything, for 0.3 ms.
     gc.freeze()
     gc.enable()
-    loop.run()
-    if machine.failure is not None:
-        raise HostError(machine.failure)
-    return 0
+    return loop, machine
 
 
 def _request_first_zygote(config: VmConfig) -> tuple[Spawner, int]:

@@ -47,3 +47,4 @@ def test_without_what_maps_uid_0_it_says_so(program: str, images: BareMetalImage
     assert ran.returncode == 1
     assert "uid and gid maps: Operation not permitted" in ran.stderr
     assert "takes the capability SETFCAP" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1, "its tries are for the log"

@@ -162,3 +162,46 @@ def test_full_disk(sink: log._Sink) -> None:
     log.Logger("start").error("no room")
     assert sink.lost_entries == 1
     assert time.monotonic() - began_s < 30
+
+
+@pytest.mark.usefixtures("sink")
+def test_what_a_start_says_waits_until_it_has_succeeded(capfd: pytest.CaptureFixture[str]) -> None:
+    log.hold_back()
+    for number in range(2):
+        log.Logger("zygote").warning(f"try {number}")
+    assert capfd.readouterr().err == ""
+    log.write_held_back()
+    log.Logger("zygote").warning("later")
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.partition("zygote: ")[2] for line in lines] == ["try 0", "try 1", "later"]
+
+
+@pytest.mark.usefixtures("sink")
+def test_what_a_failed_start_has_tried_is_forgotten(capfd: pytest.CaptureFixture[str]) -> None:
+    log.hold_back()
+    log.Logger("zygote").warning("a try")
+    log.forget_held_back()
+    log.Logger("zygote").warning("its end")
+    assert "a try" not in (said := capfd.readouterr().err)
+    assert "its end" in said
+
+
+@pytest.mark.usefixtures("sink")
+def test_what_waits_is_bounded(capfd: pytest.CaptureFixture[str]) -> None:
+    log.hold_back()
+    for number in range(1000):
+        log.Logger("zygote").warning(f"try {number}")
+    log.write_held_back()
+    said = capfd.readouterr().err
+    assert len(said.splitlines()) == log._WAITING_MAX + 1
+    assert f"({1000 - log._WAITING_MAX} log entries were lost here)" in said
+
+
+@pytest.mark.usefixtures("sink")
+def test_a_log_file_does_not_wait(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "log"
+    log.open_log_file(str(path))
+    log.hold_back()
+    log.Logger("zygote").warning("a try")
+    assert "a try" in path.read_text()
+    assert capfd.readouterr().err == ""
