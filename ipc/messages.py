@@ -112,7 +112,8 @@ def vocabulary_for(config: Schema, state: Schema, metrics: Schema) -> Vocabulary
                 "inflight": Boolean(),
                 "seccomp": Boolean(),
             },
-            optional={"state": state},
+            # successor: another process of this device was ready before.
+            optional={"state": state, "successor": Boolean()},
         ),
         "SET_FEATURES": Record({"features": Integer(0, UINT64_MAX)}),
         "SET_VRING_NUM": Record({"index": _QUEUE_INDEX, "num": _RING_SIZE}),

@@ -125,6 +125,8 @@ class ControlThread:
         guest_memory = map_memory(memory, fields["memory"])
         self._device: Device = sys.modules[module.back_end].make_device(fields["config"], backends)
         self._device.count_in(black_box.device_counters)
+        if fields.get("successor", False):
+            self._device.succeed()
         self._queues = QueueWorkers(
             self._device,
             guest_memory,

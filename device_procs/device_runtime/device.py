@@ -32,6 +32,9 @@ class Device:
         self.config_space = config_space
         self.queue_sets = queue_sets
 
+    def succeed(self) -> None:
+        """Hears that it is the successor of a process that was ready, before anything else is asked of it."""
+
     def operations(self, queue_set: int) -> tuple[Any, Any]:
         """C's side of a queue set: a struct device_ops *, and the pointer that its functions are given.
 

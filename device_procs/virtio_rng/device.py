@@ -26,6 +26,11 @@ class RngDevice(Device):
         self._rng = ffi.new("struct rng *")
         lib.rng_init(self._rng, source_fd, max_bytes, period_ms)
 
+    def succeed(self) -> None:
+        """The average holds over restarts: a predecessor may have taken all that the bucket held."""
+        bucket = ffi.addressof(self._rng, "bucket")
+        lib.rng_bucket_take(bucket, bucket.level_bytes)
+
     def operations(self, queue_set: int) -> tuple[Any, Any]:  # noqa: ARG002 (there is one)
         """The one queue's."""
         return ffi.addressof(lib.rng_ops), self._rng

@@ -23,6 +23,7 @@ def configure_fields(
     queues: int,
     seccomp: bool,
     state: dict[str, Any] | None,
+    is_successor: bool,
 ) -> dict[str, Any]:
     """The fields of CONFIGURE.
 
@@ -33,6 +34,7 @@ def configure_fields(
         queues: How many queues it has.
         seccomp: Whether its threads get their filters.
         state: The device-state record of its predecessor, if that left one.
+        is_successor: Whether another process of its device was ready before.
     """
     fields: dict[str, Any] = {
         "version": PROTOCOL_VERSION,
@@ -45,6 +47,8 @@ def configure_fields(
     }
     if state is not None:
         fields["state"] = state
+    if is_successor:
+        fields["successor"] = True
     return fields
 
 

@@ -144,6 +144,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
             queues=len(self.queue_max_sizes),
             seccomp=self._supervisor.seccomp,
             state=self._state_record,
+            is_successor=self._features_known,
         )
         descriptors = (memory_fd, *backends, *self.kick_fds, *self.call_fds, *held.log_fds)
         process.send("CONFIGURE", fields, descriptors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,6 +40,27 @@ def test_several_devices_at_once(tmp_path: Path) -> None:
         for transport in vm.transports:
             assert transport.queues[0].run(200, 8, HANGS_AFTER_S) == 200 * LENGTH
         assert len({vm.pid(number) for number in range(4)}) == 4
+    finally:
+        vm.close()
+
+
+def test_the_average_holds_over_restarts(tmp_path: Path) -> None:
+    """A first process begins with a full bucket, its successors with an empty one."""
+    period_s, requests = 3.0, 10
+    keys = {"max-bytes": requests * LENGTH, "period": int(period_s * 1000)}
+    vm = SupervisedVm(tmp_path / "uids.lock", [keys])
+    try:
+        (transport,) = vm.transports
+        transport.driver_ok()
+        queue = transport.queues[0]
+        queue.fill(LENGTH)
+        assert queue.run(requests, 1, HANGS_AFTER_S) == requests * LENGTH
+        for restarts in (1, 2):
+            killed_s = time.monotonic()
+            os.kill(vm.pid(), signal.SIGKILL)
+            assert queue.run(1, 1, HANGS_AFTER_S) == LENGTH
+            assert time.monotonic() - killed_s >= period_s / requests
+            assert vm.device().restarts == restarts
     finally:
         vm.close()
 
