@@ -18,9 +18,10 @@ READ_64 = "dd if=/dev/hwrng bs=64 count=1 2>/dev/null"
 READ_AHEAD_BYTES = 4 * 64
 # Reads until it is told to stop, and says how it went: bytes, or the first error.
 BACKGROUND_READ = (
-    "rm -f /tmp/stop; (n=0; until [ -e /tmp/stop ]; do "
+    "rm -f /tmp/stop; echo 0 >/tmp/count; (n=0; until [ -e /tmp/stop ]; do "
     "head -c 256 /dev/hwrng >/tmp/piece 2>>/tmp/errors || echo failed >>/tmp/errors; "
-    "n=$((n + $(wc -c </tmp/piece))); echo $n >/tmp/count; done; echo $n >/tmp/total) & true"
+    "n=$((n + $(wc -c </tmp/piece))); echo $n >/tmp/new; mv /tmp/new /tmp/count; done; "
+    "echo $n >/tmp/total) & true"
 )
 
 
