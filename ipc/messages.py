@@ -139,6 +139,7 @@ def vocabulary_for(config: Schema, state: Schema, metrics: Schema) -> Vocabulary
         "CONFIG_CHANGED": Record({"config": _CONFIG_SPACE}),
         "NEEDS_RESET": Record({"reason": Text(200)}),
         "LOG": Record({"level": Choice("info", "warning", "error"), "text": Text(1000)}),
-        "FAILED": Record({"reason": Text(1000)}),
+        # back_end: it is what main gave it that fails; where: the same as the process sees it, for the log.
+        "FAILED": Record({"reason": Text(1000)}, optional={"back_end": Boolean(), "where": Text(1000)}),
     }
     return Vocabulary(from_main, from_device)

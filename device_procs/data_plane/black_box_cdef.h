@@ -43,6 +43,7 @@ struct black_box {
     uint64_t fault_rip;
     uint64_t fault_address;
     uint32_t crash_armed;  /* of a fault build, written by the test: where to crash next */
+    uint32_t fault_sent;   /* whether it wasn't a fault of its own, but sent by a process outside of its namespace */
     uint64_t python_calls; /* times the data path entered Python: stays 0 */
     struct black_box_queue queues[BLACK_BOX_QUEUES];
     uint64_t device_counters[BLACK_BOX_DEVICE_COUNTERS]; /* of each queue in turn, as the device's module names them */

@@ -76,7 +76,10 @@ def run(kind: str, channel_fd: int, black_box: Any) -> NoReturn:
 
 def _say_failed(channel: Channel, error: BaseException) -> None:
     try:
-        channel.send(Message("FAILED", {"reason": failure_text(error)}))
+        fields: dict[str, Any] = {"reason": failure_text(error)}
+        if isinstance(error, HostFaultError):
+            fields = {"reason": str(error), "back_end": True, "where": fields["reason"]}
+        channel.send(Message("FAILED", fields))
     except (ChannelError, OSError):
         return  # main may be what fails; it sees the status all the same
 

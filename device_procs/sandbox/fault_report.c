@@ -60,6 +60,8 @@ static void write_fault(int number, const siginfo_t *info, const ucontext_t *con
     black_box->fault_thread = thread_number;
     black_box->fault_rip = instruction_of(context);
     black_box->fault_address = (uint64_t)info->si_addr;
+    /* Of a sender that its pid namespace doesn't know, the kernel says 0: it is not itself, by abort(). */
+    black_box->fault_sent = info->si_code <= SI_USER && info->si_pid == 0;
     atomic_thread_fence(memory_order_release);
     black_box->fault_signal = (uint32_t)number;
 }

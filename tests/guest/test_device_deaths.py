@@ -24,9 +24,9 @@ PIECE = 64
 # None: its operator replaces it.
 ENDS = (
     (signal.SIGKILL, "killed by SIGKILL"),
-    (signal.SIGSEGV, "died of SIGSEGV in the control thread at 0x"),
-    (signal.SIGABRT, "died of SIGABRT in the control thread at 0x"),
-    (None, "killed by SIGKILL"),
+    (signal.SIGSEGV, "killed by SIGSEGV, sent by another process"),
+    (signal.SIGABRT, "killed by SIGABRT, sent by another process"),
+    (None, "replaced by device_process_restart"),
 )
 
 StartReading = Callable[..., "Reading"]
@@ -189,7 +189,7 @@ def test_on_death_stop(read: StartReading) -> None:
     reading.wait_for_requests(10)
     os.kill(reading.device()["pid"], signal.SIGKILL)
     assert reading.wait_for_event("DEVICE_PROCESS_DIED")["action"] == "stop"
-    reason = "device rng0: its process killed by SIGKILL"
+    reason = "device rng0: its process is gone: killed by SIGKILL"
     assert reading.wait_for_event("STOP") == {"reason": reason}
     assert reading.ask("query-status")["status"] == "paused"
     assert reading.device()["state"] == "stopped"
@@ -202,7 +202,7 @@ def test_on_death_needs_reset(read: StartReading) -> None:
     reading = read(policy=",on-death=needs-reset")
     reading.wait_for_requests(10)
     os.kill(reading.device()["pid"], signal.SIGKILL)
-    assert reading.wait_for_event("DEVICE_NEEDS_RESET")["reason"] == "its process killed by SIGKILL"
+    assert reading.wait_for_event("DEVICE_NEEDS_RESET")["reason"] == "its process is gone: killed by SIGKILL"
     assert reading.device()["state"] == "needs-reset"
     reading.ask("system_reset")
     reading.vm.next_boot()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tty
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +97,17 @@ def test_the_host_resets_the_machine_while_the_guest_reads(start: StartBareMetal
     client.close()
     vm.expect_end()
     assert vm.errors() == ""
+
+
+def test_a_source_that_ends_is_told_by_its_name(start: StartBareMetal, tmp_path: Path) -> None:
+    """To QMP as the user named it, without Bulkhead's own file names, which are for the log."""
+    log = tmp_path / "log"
+    vm = _start(start, "/dev/null", "length=64", "-S", "-D", str(log), sockets=1)
+    client = vm.connect()
+    message = client.execute("cont")
+    while message.get("event") != "DEVICE_PROCESS_DIED":
+        message = client.receive()
+    source = "-object rng-random,id=r0,filename=/dev/null"
+    assert message["data"]["cause"] == f"ended with status 70: said: queue 0: No data available, of {source}"
+    assert "HostFaultError: queue 0: No data available (at control_thread.py:" in log.read_text()
+    client.close()

@@ -63,6 +63,11 @@ class BlackBox:
         return number, int(self._map.fault_thread), int(self._map.fault_rip), int(self._map.fault_address)
 
     @property
+    def fault_was_sent(self) -> bool:
+        """Whether that was a signal of another process."""
+        return bool(self._map.fault_sent)
+
+    @property
     def python_calls(self) -> int:
         """How often the data path has entered Python."""
         return int(self._map.python_calls)

@@ -68,9 +68,7 @@ def _describe_end(status: os.waitid_result, box: BlackBox, known_reason: str | N
     if status.si_code in (os.CLD_KILLED, os.CLD_DUMPED):
         if status.si_status == _signal.SIGKILL:
             return Death(known_reason or "killed by SIGKILL", is_fault=known_reason is not None)
-        return Death(
-            f"died of {_signal_name(status.si_status)}{_place(box, status.si_status)}", is_fault=True
-        )
+        return Death(_end_by_signal(box, status.si_status), is_fault=True)
     if status.si_status == 0:
         return Death(f"ended by itself{said}", is_fault=known_reason is not None)
     number = status.si_status - _DIED_BY
@@ -80,19 +78,20 @@ def _describe_end(status: os.waitid_result, box: BlackBox, known_reason: str | N
         return Death(
             f"refused system call {_call_name(call)} by {_thread_name(thread)} at {rip:#x}", is_fault=True
         )
-    place = _place(box, number)
-    if place:
-        return Death(f"died of {_signal_name(number)}{place}", is_fault=True)
+    if box.fault is not None and box.fault[0] == number:
+        return Death(_end_by_signal(box, number), is_fault=True)
     return Death(f"ended with status {status.si_status}{said}", is_fault=True)
 
 
-def _place(box: BlackBox, number: int) -> str:
-    """Where a fault happened, if the process could write that down of this signal."""
-    fault = box.fault
+def _end_by_signal(box: BlackBox, number: int) -> str:
+    """Who sent it or where the fault happened, if the process could write that down of this signal."""
+    name, fault = _signal_name(number), box.fault
     if fault is None or fault[0] != number:
-        return ""
+        return f"died of {name}"
+    if box.fault_was_sent:
+        return f"killed by {name}, sent by another process"
     _, thread, rip, address = fault
-    return f" in {_thread_name(thread)} at {rip:#x} (address {address:#x})"
+    return f"died of {name} in {_thread_name(thread)} at {rip:#x} (address {address:#x})"
 
 
 def _signal_name(number: int) -> str:

@@ -16,6 +16,7 @@ from vmm_main.device_supervisor.black_box import BlackBox
 from vmm_main.device_supervisor.cause_of_death import Death, describe_death
 from vmm_main.errors import HostError
 from vmm_main.event_loop import READABLE
+from vmm_main.log import Logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from vmm_main.event_loop import EventLoop, Timer
 else:
     import _signal  # the same without enum, which costs milliseconds at every start
+
+_log = Logger("supervisor")
 
 # What a process may say unasked: so much at once, and so much a second. Each message costs main more than it
 # costs the process.
@@ -64,8 +67,8 @@ class ProcessListener:
 class DeviceProcess:
     """One process, from the request to the zygote to its exit status."""
 
-    __slots__ = ("_channel", "_counters", "_credit", "_credit_at_s", "_deadlines", "_death", "_is_dying",
-                 "_kill_when_made", "_known_reason", "_last_io", "_listener", "_loop", "_pidfd",
+    __slots__ = ("_backends", "_channel", "_counters", "_credit", "_credit_at_s", "_deadlines", "_death",
+                 "_is_dying", "_kill_when_made", "_known_reason", "_last_io", "_listener", "_loop", "_pidfd",
                  "_reap_timer", "_requests", "_start_timer", "_theirs", "black_box", "certificate", "name",
                  "pid", "ready_at_s")  # fmt: skip
 
@@ -80,6 +83,7 @@ class DeviceProcess:
         trace: Callable[[str], None] | None,
         counters: DeviceCounters,
         last_io: LastIo | None = None,
+        backends: str = "",
     ) -> None:
         """Makes socket and black box; the process itself is the zygote's to make.
 
@@ -92,6 +96,7 @@ class DeviceProcess:
             trace: Gets each message, as text.
             counters: Of its device, to which those of the process are added when it is dead.
             last_io: Tells when its I/O is over, of a process whose I/O may outlive it; owned from now on.
+            backends: How the user asked for what it works on.
 
         Raises:
             HostError: The host is short of something.
@@ -113,6 +118,7 @@ class DeviceProcess:
         self._pidfd = -1
         self._counters = counters
         self._last_io = last_io
+        self._backends = backends
         self._death: Death | None = None  # of a process that is reaped, while its I/O isn't over
         self._is_dying = False
         self._kill_when_made = False
@@ -252,9 +258,15 @@ class DeviceProcess:
         elif not self._may_speak():
             self.kill(f"sent more than {_MESSAGES_AT_ONCE} messages that nobody had asked for")
         elif message.name == "FAILED":
-            self._let_die(f"said: {ascii(message.fields['reason'])[1:-1]}")
+            self._let_die(self._last_words(message.fields))
         else:
             self._listener.process_said(message)
+
+    def _last_words(self, fields: dict[str, Any]) -> str:
+        said = f"said: {ascii(fields['reason'])[1:-1]}"
+        if "where" in fields:
+            _log.info(f"device {self.name}: its process failed: {ascii(fields['where'])[1:-1]}")
+        return f"{said}, of {self._backends}" if fields.get("back_end", False) else said
 
     def _may_speak(self) -> bool:
         now_s = time.monotonic()

@@ -22,9 +22,10 @@ class HeldDescriptors:
         config: What CONFIGURE tells of the device: its plan's, and what was found out about its resources.
         file_bytes: How large a file its processes may write.
         inflight: The log, of a device that doesn't complete in order.
+        named: How the user asked for the back ends.
     """
 
-    __slots__ = ("_direct", "backends", "config", "file_bytes", "inflight")
+    __slots__ = ("_direct", "backends", "config", "file_bytes", "inflight", "named")
 
     def __init__(self, module: DeviceModule, plan: DevicePlan, opened: tuple[OpenedResource, ...]) -> None:
         """Takes over what was opened.
@@ -33,6 +34,7 @@ class HeldDescriptors:
             HostError: The host has no memory or descriptor left for the log.
         """
         self._direct = any(resource.direct for resource in plan.resources)
+        self.named = " and ".join(resource.named for resource in plan.resources)
         self.backends = tuple(resource.fd for resource in opened)
         self.config: dict[str, Any] = dict(plan.config)
         for resource in opened:

@@ -122,6 +122,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
                 trace=supervisor.trace,
                 counters=self.counters,
                 last_io=self.held.make_last_io(),
+                backends=self.held.named,
             )
         except HostError as error:
             self._move(DYING)
@@ -146,8 +147,8 @@ class SupervisedDevice(DriverSide, ProcessListener):
             state=self._state_record,
             is_successor=self._features_known,
         )
-        descriptors = (memory_fd, *backends, *self.kick_fds, *self.call_fds, *held.log_fds)
-        process.send("CONFIGURE", fields, descriptors)
+        fds = (memory_fd, *backends, *self.kick_fds, *self.call_fds, *held.log_fds)
+        process.send("CONFIGURE", fields, fds)
         process.gave_descriptors()
 
     def begin_quiesce(self) -> None:
@@ -236,9 +237,8 @@ class SupervisedDevice(DriverSide, ProcessListener):
             self._state_record = fields["record"]
         elif name == "CONFIG_CHANGED" and self.state in (READY, RUNNING, PAUSED):
             self._change_config(fields["config"])
-        elif name == "NEEDS_RESET" and self.state in (READY, NEEDS_RESET):
-            pass  # said before it heard of the reset, or said twice
-        else:
+        elif name != "NEEDS_RESET" or self.state not in (READY, NEEDS_RESET):
+            # Otherwise said before it heard of the reset, or said twice.
             self.process.kill(f"sent {name} while {self.state}")
 
     def process_is_dying(self) -> None:
@@ -269,12 +269,13 @@ class SupervisedDevice(DriverSide, ProcessListener):
         self._end_resets()
         if self._supervisor.is_closing:
             return
-        self.last_cause = death.cause
+        asked, self._operator_restart = self._operator_restart, False
+        cause = "replaced by device_process_restart" if asked and not death.is_fault else death.cause
+        self.last_cause = cause
         self.start_deaths += not self._features_known
-        _log.warning(f"device {self.device_id}: process {pid or '(none)'} {death.cause}")
+        (_log.info if asked else _log.warning)(f"device {self.device_id}: process {pid or '(none)'} {cause}")
         if death.is_fault:
             self._supervisor.replace_zygote()
-        asked, self._operator_restart = self._operator_restart, False
         verdict = "restart" if asked else self.on_death
         delay_s: float | None = 0.0
         if not asked and verdict == "restart":
@@ -283,9 +284,9 @@ class SupervisedDevice(DriverSide, ProcessListener):
                 verdict = self.on_restart_limit
         self._supervisor.emit(
             "DEVICE_PROCESS_DIED",
-            {"id": self.device_id, "pid": pid or 0, "cause": death.cause, "action": verdict},
+            {"id": self.device_id, "pid": pid or 0, "cause": cause, "action": verdict},
         )
-        self._carry_out(verdict, delay_s or 0.0, death.cause)
+        self._carry_out(verdict, delay_s or 0.0, cause)
 
     # The moves.
 
@@ -376,7 +377,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
         if verdict == "restart":
             self._next_start.after(delay_s)
         elif verdict == "needs-reset":
-            self._give_up(f"its process {cause}")
+            self._give_up(f"its process is gone: {cause}")
         else:
             self._move(STOPPED)
             # Not from in here: whoever stops the VM waits for its CPUs and for all its devices.
@@ -384,7 +385,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
 
     def _stop_vm(self, cause: str) -> None:
         if self.state == STOPPED:  # or somebody has restarted it meanwhile
-            self._supervisor.pause_vm(f"device {self.device_id}: its process {cause}")
+            self._supervisor.pause_vm(f"device {self.device_id}: its process is gone: {cause}")
 
     def _change_config(self, config: bytes) -> None:
         assert self.process is not None

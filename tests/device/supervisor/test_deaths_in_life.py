@@ -19,9 +19,9 @@ from tests.device.supervisor.kinds_in_turn import KINDS_OPTION
 DEADLINE_S = 0.2
 CAUSES = {
     signal.SIGKILL: "killed by SIGKILL",
-    signal.SIGSEGV: "died of SIGSEGV in ",
-    signal.SIGBUS: "died of SIGBUS in ",
-    signal.SIGABRT: "died of SIGABRT in ",
+    signal.SIGSEGV: "killed by SIGSEGV, sent by another process",
+    signal.SIGBUS: "killed by SIGBUS, sent by another process",
+    signal.SIGABRT: "killed by SIGABRT, sent by another process",
 }
 
 
@@ -95,7 +95,7 @@ def test_at_work_by_the_operator(start_vm: StartVm, repetitions: Callable[[int],
             load.wait_for_progress()
             pid = vm.pid()
             vm.call(vm.device().restart)
-            assert wait_for_restart(vm, pid) == "killed by SIGKILL"
+            assert wait_for_restart(vm, pid) == "replaced by device_process_restart"
         load.wait_for_progress()
     assert vm.pauses == []
 
@@ -187,7 +187,7 @@ def test_a_reset_gets_on_with_a_device_that_stops_the_vm(start_vm: StartVm) -> N
     os.kill(pid, signal.SIGKILL)
     assert reset() is True
     vm.wait_for(lambda: bool(vm.pauses))
-    assert vm.pauses == ["device rng0: its process killed by SIGKILL"]
+    assert vm.pauses == ["device rng0: its process is gone: killed by SIGKILL"]
 
 
 def test_a_process_that_is_slow_to_die(start_vm: StartVm) -> None:

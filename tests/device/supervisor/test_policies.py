@@ -49,7 +49,7 @@ def test_stop(start_vm: StartVm) -> None:
         load.wait_for_progress()
         _kill(vm)
         vm.wait_for(lambda: bool(vm.pauses))
-        assert vm.pauses == ["device rng0: its process killed by SIGKILL"]
+        assert vm.pauses == ["device rng0: its process is gone: killed by SIGKILL"]
         assert (vm.device().state, _actions(vm)) == ("stopped", ["stop"])
         vm.call(vm.supervisor.quiesce)
         vm.call(vm.supervisor.resume)  # cont tries again
@@ -67,7 +67,7 @@ def test_needs_reset(start_vm: StartVm) -> None:
         assert transport.reset_is_needed.wait(HANGS_AFTER_S)
         vm.wait_for(lambda: len(vm.events) == 2)
         assert _actions(vm) == ["needs-reset"]
-        reason = {"id": "rng0", "reason": "its process killed by SIGKILL"}
+        reason = {"id": "rng0", "reason": "its process is gone: killed by SIGKILL"}
         assert vm.events[1] == ("DEVICE_NEEDS_RESET", reason)
         assert (vm.device().state, vm.device().process) == ("needs-reset", None)
         assert transport.reset()

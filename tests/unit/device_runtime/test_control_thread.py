@@ -159,9 +159,10 @@ def test_a_fault_of_the_source_ends_the_process(device: DeviceRig) -> None:
     device.expect("READY")
     run(device)
     device.queues[0].offer(0)
-    assert reason_of_failure(device).startswith(
-        "HostFaultError: queue 0: No data available (at control_thread.py:"
-    )
+    said = device.expect("FAILED")
+    assert device.wait_for_end() == STATUS_FAILED
+    assert (said["reason"], said["back_end"]) == ("queue 0: No data available", True)
+    assert said["where"].startswith("HostFaultError: queue 0: No data available (at control_thread.py:")
 
 
 def test_the_end_of_main_is_the_end_of_the_process(device: DeviceRig, source: int) -> None:

@@ -97,6 +97,13 @@ def test_a_fault_with_its_place(box: WrittenBox) -> None:
     _says(_describe(_dies_of(signal.SIGSEGV), box), cause, is_fault=True)
 
 
+def test_a_fault_signal_that_somebody_sent(box: WrittenBox) -> None:
+    box.page.fault_signal, box.page.fault_sent = signal.SIGSEGV, 1
+    cause = "killed by SIGSEGV, sent by another process"
+    _says(_describe(_dies_of(signal.SIGSEGV), box), cause, is_fault=True)
+    _says(_describe(_exits(128 + signal.SIGSEGV), box), cause, is_fault=True)
+
+
 def test_an_abort_that_its_handler_ended(box: WrittenBox) -> None:
     box.page.fault_signal, box.page.fault_thread = signal.SIGABRT, lib.BLACK_BOX_CONTROL_THREAD
     cause = "died of SIGABRT in the control thread at 0x0 (address 0x0)"
