@@ -184,6 +184,15 @@ def test_a_process_that_stands_still_is_killed_for_a_reset(read: StartReading) -
     reading.wait_for_requests(10)
 
 
+def test_a_process_that_stands_still_gives_no_metrics(read: StartReading) -> None:
+    reading = read()
+    pid = reading.device()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    error = reading.answer("query-device-metrics", id="rng0")["error"]["desc"]
+    assert error == (f"Device 'rng0' hasn't answered within 1 s: its process {pid} hangs, or is short of CPU")
+    os.kill(pid, signal.SIGCONT)
+
+
 def test_on_death_stop(read: StartReading) -> None:
     reading = read(policy=",on-death=stop")
     reading.wait_for_requests(10)

@@ -46,7 +46,10 @@ $ qmp-shell /run/vm.sock
 - An error is `{{"class": CLASS, "desc": TEXT}}`. `CommandNotFound`: no such command, or not before (or after)
   negotiation. Everything else is a `GenericError`.
 - An event is `{{"event": NAME, "data": {{...}}, "timestamp": {{"seconds": N, "microseconds": N}}}}`.
-- Out-of-band execution is not offered: no command takes long enough to be overtaken.
+- Out-of-band execution is not offered. Commands are answered at once, unless a device's process hangs: then
+  `query-device-metrics` and `query-blockstats` take a second for it, and `stop` and
+  `system_reset` up to 5 s, when they kill it (and 10 s more for one that hangs in the kernel). Other
+  commands wait for that long.
 
 ## Limits
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 # one.
 _START_TRIES = 3
 # How long QMP waits for a device's counters, which takes it a tenth of a millisecond.
-_METRICS_WAIT_S = 1.0
+METRICS_WAIT_S = 1.0
 
 # A device process's own limits (DESIGN §6). Private memory: what Python and its threads' stacks need, with
 # room.
@@ -196,7 +196,7 @@ class DeviceSupervisor:
         """What a device has counted, or None if it doesn't answer: main waits for it a moment only."""
         answers: list[dict[str, Any]] = []
         if device.request_metrics(answers.append):
-            self._wait(lambda: bool(answers) or device.process is None, _METRICS_WAIT_S)
+            self._wait(lambda: bool(answers) or device.process is None, METRICS_WAIT_S)
         return answers[0] if answers else None
 
     def _wait(self, is_done: Callable[[], bool], deadline_s: float) -> None:

@@ -28,7 +28,7 @@ VERSION_INFO = Struct(
 CAPABILITY = Enum(
     "QMPCapability",
     "What a client may enable. Bulkhead offers none of it in its greeting.",
-    {"oob": "Commands out of band; never on offer, since no command takes long enough to be overtaken."},
+    {"oob": "Commands out of band; never on offer, for each is answered before the next is read."},
 )
 COMMAND_INFO = Struct("CommandInfo", "A command.", Member("name", STR, "Its name."))
 EVENT_INFO = Struct("EventInfo", "An event.", Member("name", STR, "Its name."))
