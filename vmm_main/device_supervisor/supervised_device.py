@@ -282,10 +282,8 @@ class SupervisedDevice(DriverSide, ProcessListener):
             delay_s = self._supervisor.restart_delay_s(self, self._policy, life_s)
             if delay_s is None:
                 verdict = self.on_restart_limit
-        self._supervisor.emit(
-            "DEVICE_PROCESS_DIED",
-            {"id": self.device_id, "pid": pid or 0, "cause": cause, "action": verdict},
-        )
+        told = {"id": self.device_id, "pid": pid or 0, "cause": cause, "action": verdict}
+        self._supervisor.emit("DEVICE_PROCESS_DIED", told)
         self._carry_out(verdict, delay_s or 0.0, cause)
 
     # The moves.
@@ -322,10 +320,8 @@ class SupervisedDevice(DriverSide, ProcessListener):
                 self._give_rings(fresh=True)
             return
         self.restarts += 1
-        self._supervisor.emit(
-            "DEVICE_PROCESS_RESTARTED",
-            {"id": self.device_id, "pid": self.process.pid or 0, "restarts": self.restarts},
-        )
+        told = {"id": self.device_id, "pid": self.process.pid or 0, "restarts": self.restarts}
+        self._supervisor.emit("DEVICE_PROCESS_RESTARTED", told)
         if config != self.config_space:
             self._change_config(config)
         if self._rings is not None:
