@@ -119,7 +119,7 @@ def filter_modes(bench: Bench, arguments: list[str]) -> dict[str, set[str]]:
     with bench.controlled(*RNG, "-smp", "2", *arguments) as (process, _client):
         threads = list(thread_statuses(process.pid))
     for thread in threads:
-        modes["spawner" if thread["Name"] == "bulkhead" else "others"].add(thread["Seccomp"])
+        modes["spawner" if thread["Name"] == "bulkhead-spawn" else "others"].add(thread["Seccomp"])
     # Main, two vCPUs, spawner, zygote, and a device's two.
     assert len(threads) >= 7
     return modes
