@@ -37,9 +37,11 @@ def plan(values: dict[str, Any], objects: dict[str, dict[str, Any]]) -> DevicePl
     max_bytes, period_ms = max_bytes or 0, period_ms or 0
     # Without rounding: 64 bytes a second is allowed, a hair less isn't.
     if not RATE_LOWEST * period_ms <= max_bytes * 1000 <= RATE_HIGHEST * period_ms:
+        whole, rest = divmod(max_bytes * 1000, period_ms)
+        # As exact as it takes to tell it from what is allowed: a period has less than ten digits' parts.
+        rate = f"{whole}.{rest * 10**10 // period_ms:010}".rstrip("0").rstrip(".")
         raise ValueError(
-            f"max-bytes={max_bytes},period={period_ms}: max-bytes/period*1000 is "
-            f"{max_bytes * 1000 / period_ms:g} bytes per second; "
+            f"max-bytes={max_bytes},period={period_ms}: max-bytes/period*1000 is {rate} bytes per second; "
             f"allowed are {RATE_LOWEST} to {RATE_HIGHEST}"
         )
     filename = source["filename"]

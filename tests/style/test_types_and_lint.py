@@ -12,7 +12,7 @@ from tests.style.source_tree import CHECKOUT
 
 CODE = [
     name
-    for name in ("vmm_main", "device_procs", "ipc", "tools", "tests", "setup.py")
+    for name in ("vmm_main", "device_procs", "ipc", "seccomp_profiles", "tools", "tests", "setup.py")
     if (CHECKOUT / name).exists()
 ]
 

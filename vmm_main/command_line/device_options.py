@@ -28,10 +28,10 @@ class DeviceVariants(Variants):
         """By what -device calls the kind."""
         kind = kind_of_driver(name)
         if kind is None:
-            from vmm_main.command_line.error_text import nearest, shorten
+            from vmm_main.command_line.error_text import nearest_part, shorten
 
             drivers = [driver for driver, _ in KINDS.values()]
-            near = nearest(name.lower(), drivers)
+            near = nearest_part(_own_part(name.lower()), {_own_part(driver): driver for driver in drivers})
             raise ValueError(f"driver={shorten(name)}: unknown{near}; allowed is {' or '.join(drivers)}")
         return _keys(module_of(kind).keys)
 
@@ -45,6 +45,11 @@ class DeviceVariants(Variants):
         """Every kind of device."""
         modules = [module_of(kind) for kind in KINDS]
         return [(module.driver, module.help, _keys(module.keys)) for module in modules]
+
+
+def _own_part(driver: str) -> str:
+    """What tells drivers apart: "rng" of virtio-rng-device, whatever the bus."""
+    return driver.removeprefix("virtio-").partition("-")[0]
 
 
 class ObjectVariants(Variants):

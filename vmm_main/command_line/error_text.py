@@ -13,9 +13,13 @@ _SHOWN_CHARACTERS = 200  # a line, not a page
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns " (did you mean 'x'?)", or "" if nothing known is like name, dashes aside."""
-    bare = {each.lstrip("-"): each for each in known}
-    found = difflib.get_close_matches(name[:_SHOWN_CHARACTERS].lstrip("-"), bare, n=1, cutoff=0.6)
-    return f" (did you mean {bare[found[0]]!r}?)" if found else ""
+    return nearest_part(name.lstrip("-"), {each.lstrip("-"): each for each in known})
+
+
+def nearest_part(part: str, known: dict[str, str]) -> str:
+    """The same for names that are told apart by one part of them: the known names by that part."""
+    found = difflib.get_close_matches(part[:_SHOWN_CHARACTERS], known, n=1, cutoff=0.6)
+    return f" (did you mean {known[found[0]]!r}?)" if found else ""
 
 
 def shorten(text: str) -> str:

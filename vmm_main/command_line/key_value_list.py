@@ -24,11 +24,14 @@ def read_key_values(option: Option, argument: str) -> dict[str, Any]:
         ValueError: Something in the list is wrong; the message names key, value and what is allowed.
     """
     pairs = _json_pairs(argument) if argument.startswith("{") else _pairs(option, argument)
-    keys = option.keys if option.variants is None else {**option.keys, **_variant_keys(option, pairs)}
+    more = _variant_keys(option, pairs)
+    keys = {**option.keys, **more} if more else option.keys
     values: dict[str, Any] = {}
     for name, text in pairs:
         key = keys.get(name)
         if key is None:
+            if option.variants is not None and keys is option.keys:
+                break  # without the key that brings others: that one is what is wrong
             raise ValueError(_unknown(option, keys, name))
         if name in values:
             raise ValueError(f"key {name!r} is given twice; allowed is once")

@@ -112,7 +112,7 @@ class Integer(ValueType):
 
     def read(self, text: str) -> int:
         """The number."""
-        if not _is_decimal(text):
+        if not _is_decimal(text.removeprefix("-")):
             raise ValueError("not a whole number")
         number = int(text)
         if not self._lowest <= number <= self._highest:

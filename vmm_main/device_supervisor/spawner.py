@@ -96,7 +96,9 @@ class Spawner:
         except BlockingIOError as error:
             raise ChannelFullError("the spawner doesn't take its requests") from error
         except OSError as error:
-            raise PeerGoneError(f"the spawner is gone: {error.strerror}") from error
+            raise PeerGoneError(
+                "the spawner is gone, and no new zygote can be made: that takes another start of the VM"
+            ) from error
 
     def receive_pid(self) -> int | None:
         """The pid of the next zygote that was asked for, or None if there is no answer yet.

@@ -91,6 +91,8 @@ def test_keys_of_pci_are_refused_with_the_reason(driver: str, key: str) -> None:
         ("virtio-rgn-device", ["driver=virtio-rgn-device", "allowed is", "virtio-rng-device"]),
         ("virtio-rng-pci,rng=r0", ["driver=virtio-rng-pci", "unknown", "allowed is"]),
         ("id=rng0", ["driver= is missing"]),
+        ("rng=r0", ["driver= is missing"]),
+        (f"{DEVICE},max-bytes=-1", ["max-bytes=-1: out of range", "1 to "]),
         ("virtio-rng-device", ["rng= is missing"]),
         (f"{DEVICE},colour=red", ["no key colour", "allowed are driver, id, on-death"]),
         (f"{DEVICE},id=nine lives", ["' ' in an id", "allowed is"]),
@@ -125,6 +127,24 @@ def test_which_objects_are_refused(value: str, said: list[str]) -> None:
     assert message.startswith("-object ")
     for words in said:
         assert words in message
+
+
+@pytest.mark.parametrize(
+    ("driver", "meant"),
+    [
+        ("virtio-rgn-device", "virtio-rng-device"),
+        ("virtio-rng-pci", "virtio-rng-device"),
+        ("virtio-bkl-device", "virtio-blk-device"),
+        ("virtio-net-device", None),
+        ("virtio-gpu-pci", None),
+    ],
+)
+def test_only_a_driver_that_is_like_it_is_suggested(driver: str, meant: str | None) -> None:
+    message = refused_device(driver)
+    if meant is None:
+        assert "did you mean" not in message
+    else:
+        assert f"(did you mean {meant!r}?)" in message
 
 
 def test_ids_are_unique_among_devices_and_among_objects() -> None:

@@ -57,7 +57,7 @@ def test_lists(argument: str, expected: dict[str, Any]) -> None:
         ("dog,kind=cat", "'kind' is given twice"),
         ("dog,count", "'count' has no value; allowed is count= with a whole number from 0 to 9"),
         ("dog,count=10", "count=10: out of range; allowed is a whole number from 0 to 9"),
-        ("dog,count=-1", "count=-1: not a whole number"),
+        ("dog,count=-1", "count=-1: out of range"),
         ("name=a", "kind= is missing; allowed is Cat or dog"),
         ("dog, loud", "no key  loud"),
         (",dog", "kind=''"),

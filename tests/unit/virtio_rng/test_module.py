@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -73,7 +74,23 @@ def test_limits_out_of_range(max_bytes: int, period: int) -> None:
     error = refused(max_bytes=max_bytes, period=period)
     assert error.startswith(f"max-bytes={max_bytes},period={period}: max-bytes/period*1000 is ")
     assert error.endswith("; allowed are 64 to 1000000000")
-    assert max_bytes * 1000 / period == pytest.approx(float(error.split(" is ")[1].split()[0]), rel=1e-5)
+    said = error.split(" is ")[1].split()[0]
+    assert max_bytes * 1000 / period == pytest.approx(float(said), rel=1e-9)
+    assert not 64 <= Fraction(said) <= 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "period", "said"),
+    [
+        (1_000_000_001, 1000, "1000000001"),
+        (63, 1000, "63"),
+        (1, 16, "62.5"),
+        (639, 10000, "63.9"),
+        (1_000_000_000_001, 1_000_000, "1000000000.001"),
+    ],
+)
+def test_what_is_out_of_range_is_told_exactly(max_bytes: int, period: int, said: str) -> None:
+    assert f" is {said} bytes" in refused(max_bytes=max_bytes, period=period)
 
 
 def test_one_key_alone_is_refused_with_what_is_missing() -> None:
