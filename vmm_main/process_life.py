@@ -164,12 +164,9 @@ class PidFile:
 
     def remove(self) -> None:
         """Removes the file, unless someone has put another in its place."""
-        try:
-            status = os.stat(self._path, follow_symlinks=False)
-        except FileNotFoundError:
-            return
-        if (status.st_dev, status.st_ino) == self._identity:
-            os.unlink(self._path)
+        from vmm_main.made_file import remove_made_file
+
+        remove_made_file(self._path, self._identity)
 
 
 class EndSignals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +20,17 @@ shared: give a guest that writes to it a copy (--copy)."""
 def main(arguments: Sequence[str]) -> int:
     """Makes the disk and prints its path; returns the exit status."""
     parser = argparse.ArgumentParser(prog="tools/root_disk/make", description=DESCRIPTION)
-    parser.add_argument("--copy", type=Path, metavar="FILE", help="make a copy, and print nothing")
+    parser.add_argument(
+        "--copy",
+        type=Path,
+        metavar="FILE",
+        help="make a copy in a file that doesn't exist yet, and print nothing",
+    )
     options = parser.parse_args(arguments)
+    if options.copy is not None and os.path.lexists(options.copy):
+        what = "a directory" if options.copy.is_dir() else "there already, and maybe somebody's disk"
+        print(f"root_disk: --copy {options.copy}: it is {what}; allowed is a new file", file=sys.stderr)
+        return 1
     try:
         disk = root_disk()
         if options.copy is None:

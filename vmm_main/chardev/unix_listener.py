@@ -98,8 +98,10 @@ class UnixListener:
         self.pause()
         self._loop = None
         self._socket.close()
-        if self.path is not None and self._identity is not None and _identity_of(self.path) == self._identity:
-            os.unlink(self.path)
+        if self.path is not None and self._identity is not None:
+            from vmm_main.made_file import remove_made_file
+
+            remove_made_file(self.path, self._identity)
 
     def _on_readable(self, _events: int) -> None:
         assert self._on_client is not None

@@ -217,7 +217,7 @@ TABLE = OptionTable(
     Option(
         "-add-fd",
         "Makes a descriptor that the caller left open usable as /dev/fdset/SET, for -kernel, -initrd and the "
-        "file of a chardev.",
+        "file of a chardev or drive.",
         _add_fd,
         Key("fd", Integer(0, _MAX_FD), "The descriptor.", required=True),
         Key("set", Integer(0, _MAX_FD), "The number of the set; it may have several.", required=True),

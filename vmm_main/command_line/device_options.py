@@ -161,7 +161,9 @@ TABLE = OptionTable(
         "Names an image on the host, which a -device virtio-blk-device shows to the guest as a disk.",
         _drive,
         Key("id", Identifier(), "Its name.", required=True),
-        Key("file", Path(), "A raw image or a block device; nobody else may write to it.", required=True),
+        Key(
+            "file", Path(), "A raw image or a block device; locked, but mounts aren't noticed.", required=True
+        ),
         Key("readonly", Boolean(), "The guest can't write; others may read the image too (default off)."),
         Key("direct", Boolean(), "Leaves the host's page cache out, by O_DIRECT (default off)."),
         Key("if", Choice("none"), "The interface: none is for a -device, the default and the only one."),

@@ -124,7 +124,8 @@ def _lock(resource: Resource, fd: int) -> None:
         raise ConfigurationError(
             f"{resource.named}: can't be locked: {os.strerror(-error)}; allowed is a file system with locks"
         )
-    others = "somebody writes to it" if not resource.writable else "it is in use"
+    others = "it is in use" if resource.writable else "it is written to"
+    holders = holders or " by a process that can't be seen from here"
     raise ConfigurationError(
         f"{resource.named}: {others}{holders}; allowed are one writer, or readers only (readonly=on)"
     )

@@ -28,6 +28,29 @@ def test_holds_the_pid_and_is_removed(tmp_path: Path, monkeypatch: pytest.Monkey
     pid_file.remove()
 
 
+def test_where_main_may_not_remove_it_any_more_it_stays_and_that_is_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    directory = tmp_path / "somebody's"
+    directory.mkdir()
+    path = directory / "vm.pid"
+    pid_file = PidFile(str(path))
+    directory.chmod(0o555)
+    is_root = os.geteuid() == 0
+    if is_root:  # as main, which has dropped root's capabilities
+        os.seteuid(65534)
+    try:
+        pid_file.remove()
+    finally:
+        if is_root:
+            os.seteuid(0)
+        directory.chmod(0o755)
+    assert path.exists()
+    assert f"WARNING files: {path} stays: it can't be removed" in capfd.readouterr().err
+    pid_file.remove()
+    assert not path.exists()
+
+
 @pytest.mark.parametrize("kind", ["file", "dangling link"])
 def test_must_not_exist(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "vm.pid"

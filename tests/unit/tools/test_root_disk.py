@@ -16,6 +16,8 @@ from tools.root_disk import disk, packages
 from tools.root_disk.disk import RootDiskError, build, copy_of
 from tools.root_disk.packages import closure
 
+CHECKOUT = Path(__file__).parents[3]
+
 SIMULATED = """NOTE: This is only a simulation!
 Inst libc6 (2.36-9 Debian:12.15/oldstable [amd64]) []
 Inst fio (3.33-3 Debian:12.15/oldstable [amd64])
@@ -166,3 +168,15 @@ def test_a_copy_that_has_no_place_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "disk").touch()
     with pytest.raises(RootDiskError, match="No such file or directory"):
         copy_of(tmp_path / "disk", tmp_path / "nowhere" / "copy")
+
+
+def test_a_copy_takes_nobodys_place(tmp_path: Path) -> None:
+    somebodys = tmp_path / "somebodys.img"
+    somebodys.write_text("a disk in use")
+    for place, what in ((somebodys, "somebody's disk"), (tmp_path, "a directory")):
+        command = [str(CHECKOUT / "tools" / "root_disk" / "make"), "--copy", str(place)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stdout) == (1, "")
+        assert what in ran.stderr
+        assert "allowed is a new file" in ran.stderr
+    assert somebodys.read_text() == "a disk in use"
