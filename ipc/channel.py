@@ -205,18 +205,31 @@ def decode(packet: bytes, incoming: dict[str, Schema]) -> Message:
     return Message(name, fields, request_id)
 
 
+# For describe(): characters of a value or line, lines of a text.
+_CUT_AT = 120
+_LINES_AT_MOST = 200
+
+
 def describe(direction: str, message: Message) -> str:
-    """A message in one readable line; long values are cut."""
-    parts = []
+    """A message in one readable line, and one more for each of a long text's; what is longer is cut."""
+    parts, below = [], []
     for name, value in message.fields.items():
         if type(value) is int and (name.endswith("_gpa") or name == "features"):
             parts.append(f"{name}={value:#x}")
+        elif type(value) is bytes and len(value) > _CUT_AT and value.isascii():
+            below += [
+                f"    {_cut(ascii(line)[1:-1])}" for line in value.decode().replace("\0", "\n").splitlines()
+            ]
         else:
-            text = ascii(value)
-            parts.append(f"{name}={text if len(text) <= 120 else f'{text[:117]}...'}")
+            parts.append(f"{name}={_cut(ascii(value))}")
     number = f" #{message.request_id}" if message.request_id else ""
     carried = f" with descriptors {list(message.descriptors)}" if message.descriptors else ""
-    return f"{direction}: {message.name}{number} {' '.join(parts)}{carried}".rstrip()
+    line = f"{direction}: {message.name}{number} {' '.join(parts)}{carried}".rstrip()
+    return "\n".join([line, *below[:_LINES_AT_MOST]])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _CUT_AT else f"{text[: _CUT_AT - 3]}..."
 
 
 def _descriptors_in(control: list[tuple[int, int, bytes]]) -> tuple[int, ...]:

@@ -97,5 +97,10 @@ def start_devices(
 def _trace() -> Callable[[str], None] | None:
     """BULKHEAD_TRACE=ipc: every message of the control sockets goes to the log."""
     if b"ipc" in os.environ.get(b"BULKHEAD_TRACE", b"").split(b","):
-        return _log.info
+        return _log_lines
     return None
+
+
+def _log_lines(text: str) -> None:
+    for line in text.splitlines():
+        _log.info(line)

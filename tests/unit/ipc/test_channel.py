@@ -225,6 +225,16 @@ def test_the_trace_can_be_read(pair: Pair) -> None:
     assert pair.trace == ["to rng0: DATA #3 data=b'ab' with descriptors [0]", "from rng0: PING #3"]
 
 
+def test_a_long_text_is_shown_line_by_line() -> None:
+    text = b"status\0Name:\tblk0\nUmask:\t0022\n\0limits\0" + b"x" * 500 + b"\x1b\n" * 1000
+    first, *below = describe("from blk0", Message("BIRTH_CERTIFICATE", {"text": text})).split("\n")
+    assert first == "from blk0: BIRTH_CERTIFICATE"
+    assert below[:4] == ["    status", "    Name:\\tblk0", "    Umask:\\t0022", "    "]
+    assert below[5] == f"    {'x' * 117}..."
+    assert below[6] == "    \\x1b"
+    assert len(below) == 200
+
+
 def test_addresses_and_features_are_shown_in_hexadecimal() -> None:
     fields = {"features": 0x130000000, "desc_gpa": 4096, "num": 256, "text": "\x1b" + "x" * 500}
     shown = describe("to rng0", Message("SET_VRING_ADDR", fields))
