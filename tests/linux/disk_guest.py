@@ -64,11 +64,11 @@ class DiskGuest:
         self.nodes = {disk.name: f"/dev/vd{chr(ord('b') + index)}" for index, disk in enumerate(disks)}
         self.kills = self.hits = 0
 
-    def run(self, command: str, deadline_s: float = 300.0) -> str:
+    def run(self, command: str, deadline_s: float = 120.0) -> str:
         """A command's output in the guest's shell; it must succeed."""
         return self.guest.run(command, deadline_s)
 
-    def status(self, command: str, deadline_s: float = 300.0) -> int:
+    def status(self, command: str, deadline_s: float = 120.0) -> int:
         """A command's exit status in the guest's shell."""
         return self.guest.console.ask(command, deadline_s).status
 

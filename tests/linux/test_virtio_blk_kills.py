@@ -95,7 +95,7 @@ def test_killed_while_the_guest_writes(
 
 
 def test_reboot_with_requests_in_flight(start_disk_guest: StartDiskGuest, scratch: Path) -> None:
-    """The guest resets the machine at once, while it writes to two file systems and reads the whole time."""
+    """The guest resets the machine at once, while it writes to two file systems and reads from one's disk."""
     writing = WritingGuest(start_disk_guest, scratch)
     guest = writing.guest
     guest.guest.monitor()  # takes events from here on
@@ -103,22 +103,16 @@ def test_reboot_with_requests_in_flight(start_disk_guest: StartDiskGuest, scratc
     writing.start_writing()
     # Big ones take the disk longer than it takes the guest to ask for the next.
     reads = "--rw=randread --bs=1M --direct=1 --ioengine=libaio --iodepth=16 --time_based --runtime=900"
-    blocks = [guest.nodes[disk.name].removeprefix("/dev/") for disk in writing.disks]
-    for block in blocks:
-        guest.begin(block, f"fio --name=reads {reads} --filename=/dev/{block}")
-    files = " ".join(f"/sys/block/{block}/inflight" for block in blocks)
-    for block in blocks:
-        guest.run(f"until read count rest </sys/block/{block}/inflight && [ $count -gt 8 ]; do :; done")
-    guest.guest.console.send(f"cat {files}; echo b >/proc/sysrq-trigger\n")
-    counts = guest.guest.console.wait_for(r"\n +(\d+) +(\d+)\n +(\d+) +(\d+)\n", RESET_DEADLINE_S)
+    block = guest.nodes["direct"].removeprefix("/dev/")
+    guest.begin("reading", f"fio --name=reads {reads} --filename=/dev/{block}")
+    in_flight = f"/sys/block/{block}/inflight"
+    guest.run(f"until read count rest <{in_flight} && [ $count -gt 8 ]; do :; done")
+    guest.guest.console.send(f"cat {in_flight}; echo b >/proc/sysrq-trigger\n")
+    counts = guest.guest.console.wait_for(r"\n +(\d+) +(\d+)\n", RESET_DEADLINE_S)
     assert guest.guest.wait_for_event("RESET")["data"] == {"guest": True, "reason": "guest-reset"}
     guest.guest.wait_for_boot()
-    print(
-        f"reads and writes in flight of each disk: {counts.groups()}; "
-        f"{writing.blocks.count()} blocks acknowledged"
-    )
+    print(f"{counts[1]} reads and {counts[2]} writes in flight; {writing.blocks.count()} blocks acknowledged")
     assert int(counts[1]) > 0
-    assert int(counts[3]) > 0
     guest.run("mkdir -p " + " ".join(f"/run/{disk.name}" for disk in writing.disks))
     writing.mount()  # recovers the journals
     assert guest.errors() == ""
