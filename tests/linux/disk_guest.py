@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.linux.linux_guest import LinuxGuest
+from tools.first_boot.serial_console import ConsoleError
 
 WITHOUT_IO_URING = (sys.executable, "-m", "tests.device.virtio_blk.without_io_uring")
 REQUESTS_DEADLINE_S = 60.0
@@ -49,6 +50,11 @@ def digest(path: Path, size_bytes: int = -1) -> str:
         return hashlib.sha256(file.read(size_bytes)).hexdigest()
 
 
+def _cpu_time(thread: Path) -> str:
+    """In user space and in the kernel, in ticks."""
+    return " + ".join((thread / "stat").read_text().rpartition(")")[2].split()[11:13])
+
+
 class DiskGuest:
     """The guest, whose shell prompts.
 
@@ -66,7 +72,10 @@ class DiskGuest:
 
     def run(self, command: str, deadline_s: float = 120.0) -> str:
         """A command's output in the guest's shell; it must succeed."""
-        return self.guest.run(command, deadline_s)
+        try:
+            return self.guest.run(command, deadline_s)
+        except ConsoleError as error:
+            raise AssertionError(f"{error}\n{self._state()}") from error
 
     def status(self, command: str, deadline_s: float = 120.0) -> int:
         """A command's exit status in the guest's shell."""
@@ -98,17 +107,14 @@ class DiskGuest:
             assert time.monotonic() < expires, f"{name} has completed nothing for long: {self._state()}"
 
     def _state(self) -> str:
-        """What there is to know of disks that do nothing."""
-        said = [
-            self.guest.errors(),
-            self.run("tail -n 3 /run/*.said; head /sys/block/vd?/inflight; dmesg | tail"),
-        ]
+        """What the host knows of a guest that hangs: a CPU that stands still, or a queue that does."""
+        said = [self.guest.errors()]
+        threads = sorted(Path(f"/proc/{self.guest.process.pid}/task").iterdir())
+        for thread in threads:
+            name, call = ((thread / file).read_text().strip() for file in ("comm", "syscall"))
+            said.append(f"main's {name}, time used {_cpu_time(thread)}: {call}")
         for name in self.nodes:
-            answer = self.guest.monitor().cmd("query-device-metrics", id=name)
-            process = self.process(name)
-            threads = sorted(Path(f"/proc/{process['pid']}/task").iterdir())
-            calls = {f"{thread.name}: {(thread / 'syscall').read_text().strip()}" for thread in threads}
-            said.append(f"{process}\n{answer}\n{calls}")
+            said.append(str(self.guest.monitor().cmd("query-device-metrics", id=name)))
         return "\n".join(said)
 
     def completed(self, name: str) -> list[int]:
