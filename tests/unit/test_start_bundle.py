@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import _cffi_backend
@@ -23,10 +24,6 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for package in _PACKAGES:
-            shutil.copytree(
-                CHECKOUT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.c")
-            )
 
     def start(self) -> tuple[str, set[str]]:
         """Has the program say its version; returns that, and what Python imported for it."""
@@ -100,12 +97,24 @@ class Copy:
         return "vmm_main.start" not in imported
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Copy:
-    """One whose bundle is made."""
-    made = Copy(tmp_path / "code")
+@pytest.fixture(scope="module")
+def warmed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the folder of a copy looks like when its bundle is made, which holds for `code` beside it."""
+    made = Copy(tmp_path_factory.mktemp("bundle") / "code")
+    for package in _PACKAGES:
+        ignored = shutil.ignore_patterns("__pycache__", "*.c")
+        shutil.copytree(CHECKOUT / package, made.folder / package, ignore=ignored)
     made.warm()
-    return made
+    return made.folder.rename(made.folder.with_name("warmed"))
+
+
+@pytest.fixture
+def copy(warmed: Path) -> Iterator[Copy]:
+    """One whose bundle is made."""
+    made = Copy(warmed.with_name("code"))
+    shutil.copytree(warmed, made.folder)
+    yield made
+    shutil.rmtree(made.folder)
 
 
 def test_it_is_used_while_it_is_up_to_date(copy: Copy) -> None:

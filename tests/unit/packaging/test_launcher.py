@@ -42,6 +42,7 @@ class Prefix:
     """A scratch installation prefix with the launcher, and another one that stands for the system's."""
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         self.prefix = root / "a prefix"
         self.system = root / "the system"
         self.program = self.prefix / "bin" / "bulkhead"
@@ -97,10 +98,20 @@ def add_packages(folder: Path) -> Path:
     return add_msgpack(add_cffi(folder))
 
 
-@pytest.fixture
-def prefix(tmp_path: Path) -> Prefix:
-    made = Prefix(tmp_path)
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program for the prefix that all tests have in turn: its path is compiled in."""
+    made = Prefix(tmp_path_factory.mktemp("launcher") / "root")
     made.compile()
+    return made.program.rename(made.root.with_name("compiled"))
+
+
+@pytest.fixture
+def prefix(compiled: Path) -> Prefix:
+    root = compiled.with_name("root")
+    shutil.rmtree(root)
+    made = Prefix(root)
+    shutil.copy(compiled, made.program)
     return made
 
 
@@ -146,11 +157,11 @@ def test_with_devices_the_spawner_is_started_first(
         ("the system/lib/python3/dist-packages", "the system/lib/python3/dist-packages"),
     ],
 )
-def test_packages_in_other_layouts(prefix: Prefix, tmp_path: Path, code: str, cffi: str) -> None:
+def test_packages_in_other_layouts(prefix: Prefix, code: str, cffi: str) -> None:
     prefix.add_python(prefix.system)
-    add_code(tmp_path / code)
-    add_packages(tmp_path / cffi)
-    assert prefix.run()["path"] == [str(tmp_path / code), str(tmp_path / cffi)]
+    add_code(prefix.root / code)
+    add_packages(prefix.root / cffi)
+    assert prefix.run()["path"] == [str(prefix.root / code), str(prefix.root / cffi)]
 
 
 def test_each_package_may_lie_elsewhere(prefix: Prefix, tmp_path: Path) -> None:
