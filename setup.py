@@ -128,7 +128,7 @@ if __name__ == "__main__":
             "device_procs/data_plane/build_data_plane.py:ffibuilder",
         ],
         scripts=["vmm_main/launcher.c"],
-        options={"build_ext": {"parallel": 2}},  # the two extensions side by side
+        options={"build_ext": {"parallel": "2"}},  # the two extensions side by side
         cmdclass={
             "build_py": BuildPythonWithCommit,
             "build_scripts": BuildLauncher,

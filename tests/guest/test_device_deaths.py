@@ -124,7 +124,7 @@ def test_the_guest_sees_no_error(read: StartReading) -> None:
 
 
 def test_what_the_guest_has_got_in_the_end(read: StartReading) -> None:
-    length = PIECE * 3000
+    length = PIECE * 1500
     reading = read(length=length)
     kills = 0
     while kills < 5:
