@@ -17,7 +17,7 @@ from tools.build_cache import CacheError
 from tools.debian_kernel.busybox import BusyboxError
 from tools.debian_kernel.module_order import ModuleError
 from tools.debian_kernel.package import PackageError
-from tools.first_boot.dialogue import STATUS_START, StepError, first_boot
+from tools.first_boot.dialogue import STATUS_START, StepError, boot_with_entropy, first_boot
 from tools.guest_image.image import GuestImage, guest_image
 from tools.guest_image.vmlinux import KernelFormatError
 from tools.root_disk.disk import RootDiskError, copy_of, root_disk
@@ -35,8 +35,8 @@ DEFAULT_MEMORY_MIB = 256
 
 DESCRIPTION = """Install what is missing, build Bulkhead, make a small Debian guest with a root disk and boot
 it, as the specification's example of a light VM does. On a terminal you get the guest's shell: `poweroff` or
-Ctrl-A x ends the VM, Ctrl-A h helps. Without one, a script asks the guest about itself and powers it off. The
-disk is a copy, which goes with the VM. Where /dev/kvm can't run Linux, it all happens in a KVM host in a box
+Ctrl-A x ends the VM, Ctrl-A h helps. Without one, a script asks the guest about itself and powers it off, and
+does so again with a VM that has an entropy device. The disk is a copy, which goes with the VM. Where /dev/kvm can't run Linux, it all happens in a KVM host in a box
 (tools/kvm_lab), slowly."""
 
 EPILOG = """Exit status: 0 if everything happened; 1 setup failed, 10 the VMM doesn't start, 11 no shell in
@@ -105,8 +105,13 @@ def _escaped(path: Path) -> str:
     return str(path).replace(",", ",,")
 
 
-# The dialogue asks for random numbers, too.
-RNG = ("-object", "rng-random,id=host,filename=/dev/urandom", "-device", "virtio-rng-device,rng=host,id=rng0")
+def entropy_command(options: argparse.Namespace, image: GuestImage, qmp_path: Path) -> list[str]:
+    """A VM that lives in its initramfs and has an entropy device."""
+    command = [options.vmm, "-kernel", str(image.flat), "-initrd", str(image.initramfs)]
+    command += ["-append", "console=ttyS0", "reboot=k", "panic=1", "-serial", "stdio"]
+    command += ["-object", "rng-random,id=host,filename=/dev/urandom"]
+    command += ["-device", "virtio-rng-device,rng=host,id=rng0"]
+    return [*command, "-qmp", f"unix:{_escaped(qmp_path)},server,nowait"]
 
 
 def boot(options: argparse.Namespace, image: GuestImage, disk: Path, say: Progress) -> int:
@@ -122,11 +127,13 @@ def boot(options: argparse.Namespace, image: GuestImage, disk: Path, say: Progre
         if os.isatty(0) and os.isatty(1):
             say(f"booting; Ctrl-A x ends the VM, Ctrl-A h helps: {shlex.join(command)}")
             return attend(command)
-        command += RNG
-        say(f"booting: {shlex.join(command)}")
         cpus, memory_mib = options.cpus or DEFAULT_CPUS, options.memory or DEFAULT_MEMORY_MIB
         try:
+            say(f"booting: {shlex.join(command)}")
             first_boot(command, qmp_path, cpus, memory_mib, say)
+            command = entropy_command(options, image, qmp_path)
+            say(f"another VM, with an entropy device: {shlex.join(command)}")
+            boot_with_entropy(command, qmp_path, say)
         except StepError as error:
             say(f"failed: {error}")
             return error.status

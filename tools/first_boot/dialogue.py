@@ -5,12 +5,13 @@ Each step has its own exit status, so that a failure can be told apart without r
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import secrets
 import socket
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tools.first_boot.process_table import ProcessTableError, device_processes, table
@@ -169,20 +170,18 @@ def power_off(console: SerialConsole, vmm: subprocess.Popen[bytes], say: Callabl
     say("powered off")
 
 
-def first_boot(
-    vmm_command: Sequence[str], qmp_path: Path, cpus: int, memory_mib: int, say: Callable[[str], None]
-) -> None:
-    """Boots a guest, holds the dialogue with it and powers it off.
+@contextlib.contextmanager
+def guest_at_its_shell(
+    vmm_command: Sequence[str], say: Callable[[str], None]
+) -> Iterator[tuple[SerialConsole, subprocess.Popen[bytes]]]:
+    """A guest that has booted, and its VMM, which is gone afterwards.
 
     Args:
         vmm_command: Starts the VMM with the guest's serial port on its standard input and output.
-        qmp_path: Where it has QMP then.
-        cpus: How many CPUs that gives the guest.
-        memory_mib: How much memory, in MiB.
         say: Takes lines of progress.
 
     Raises:
-        StepError: a step didn't happen; the VMM is gone then, too.
+        StepError: The VMM doesn't start, or the guest doesn't come to its shell.
     """
     ours, theirs = socket.socketpair()
     with ours:
@@ -200,11 +199,46 @@ def first_boot(
             say("the guest is at its shell")
             # What the kernel says on the console from now on would be taken for answers.
             _ask(console, STATUS_SHELL, "dmesg -n 1", "")
-            ask_guest(console, cpus, memory_mib, say)
-            read_random_numbers(console, say)
-            keep_a_file(console, say)
-            show_processes(vmm, qmp_path, say)
-            power_off(console, vmm, say)
+            yield console, vmm
         finally:
             vmm.kill()
             vmm.wait()
+
+
+def first_boot(
+    vmm_command: Sequence[str], qmp_path: Path, cpus: int, memory_mib: int, say: Callable[[str], None]
+) -> None:
+    """Boots a guest with a root disk, holds the dialogue with it and powers it off.
+
+    Args:
+        vmm_command: Starts the VMM, as for guest_at_its_shell().
+        qmp_path: Where it has QMP then.
+        cpus: How many CPUs that gives the guest.
+        memory_mib: How much memory, in MiB.
+        say: Takes lines of progress.
+
+    Raises:
+        StepError: a step didn't happen; the VMM is gone then, too.
+    """
+    with guest_at_its_shell(vmm_command, say) as (console, vmm):
+        ask_guest(console, cpus, memory_mib, say)
+        keep_a_file(console, say)
+        show_processes(vmm, qmp_path, say)
+        power_off(console, vmm, say)
+
+
+def boot_with_entropy(vmm_command: Sequence[str], qmp_path: Path, say: Callable[[str], None]) -> None:
+    """Boots a guest with an entropy device, reads from that, and powers the guest off.
+
+    Args:
+        vmm_command: Starts the VMM, as for guest_at_its_shell().
+        qmp_path: Where it has QMP then.
+        say: Takes lines of progress.
+
+    Raises:
+        StepError: as first_boot().
+    """
+    with guest_at_its_shell(vmm_command, say) as (console, vmm):
+        read_random_numbers(console, say)
+        show_processes(vmm, qmp_path, say)
+        power_off(console, vmm, say)

@@ -52,12 +52,16 @@ def test_everything_happens(tmp_path: Path) -> None:
         "clock source: kvm-clock",
     ]
     assert lines[6].startswith("nonce computed in the guest: ")
-    assert re.fullmatch("from the host's random numbers: [0-9a-f]{32}", lines[7])
-    assert re.fullmatch("written to /dev/vda, remounted, read back: [0-9a-f]{32}", lines[8])
-    assert lines[9].split() == ["process", "pid", "uid", "state", "own", "memory"]
-    assert lines[10].startswith("main ")
-    assert lines[11].startswith("rng0 (virtio-rng) ")
-    assert lines[12:] == ["powered off"]
+    assert re.fullmatch("written to /dev/vda, remounted, read back: [0-9a-f]{32}", lines[7])
+    assert lines[11] == "powered off"
+    assert lines[12].startswith(f"another VM, with an entropy device: {FAKE_VMM} -kernel ")
+    assert lines[13] == "the guest is at its shell"
+    assert re.fullmatch("from the host's random numbers: [0-9a-f]{32}", lines[14])
+    for table in (lines[8:11], lines[15:18]):
+        assert table[0].split() == ["process", "pid", "uid", "state", "own", "memory"]
+        assert table[1].startswith("main ")
+        assert table[2].startswith("rng0 (virtio-rng) ")
+    assert lines[18:] == ["powered off"]
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
@@ -76,7 +80,7 @@ def test_the_vm_is_the_specifications_example_word_for_word() -> None:
 
 def test_cpus_and_memory_are_as_asked_for(tmp_path: Path) -> None:
     ran = _quickstart(FAKE_VMM, tmp_path, "--cpus", "3", "--memory", "300")
-    assert " -smp 3 -m 300 " in ran.stdout
+    assert " -smp 3 -m 300\n" in ran.stdout
     assert (ran.returncode, "was given 3" in ran.stdout) == (13, True)
 
 
