@@ -36,8 +36,8 @@ DEFAULT_MEMORY_MIB = 256
 DESCRIPTION = """Install what is missing, build Bulkhead, make a small Debian guest with a root disk and boot
 it, as the specification's example of a light VM does. On a terminal you get the guest's shell: `poweroff` or
 Ctrl-A x ends the VM, Ctrl-A h helps. Without one, a script asks the guest about itself and powers it off, and
-does so again with a VM that has an entropy device. The disk is a copy, which goes with the VM. Where /dev/kvm can't run Linux, it all happens in a KVM host in a box
-(tools/kvm_lab), slowly."""
+does so again with a VM that has an entropy device. The disk is a copy, which goes with the VM. Where /dev/kvm
+can't run Linux, it all happens in a KVM host in a box (tools/kvm_lab), slowly."""
 
 EPILOG = """Exit status: 0 if everything happened; 1 setup failed, 10 the VMM doesn't start, 11 no shell in
 the guest, 12 to 16 no or a wrong answer about kernel, CPUs, memory, clock source, nonce; 17 no power-off,

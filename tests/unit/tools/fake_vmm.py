@@ -6,6 +6,7 @@ Commands run in the host's shell, with the few files that the dialogue asks for 
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import socket
@@ -80,7 +81,9 @@ def serve_qmp(listening: socket.socket) -> None:
 def main() -> int:
     """Boots, talks, powers off."""
     listening = socket.socket(socket.AF_UNIX)
-    listening.bind(sys.argv[sys.argv.index("-qmp") + 1].removeprefix("unix:").partition(",")[0])
+    path = sys.argv[sys.argv.index("-qmp") + 1].removeprefix("unix:").partition(",")[0]
+    listening.bind(path)
+    atexit.register(os.unlink, path)
     listening.listen()
     threading.Thread(target=serve_qmp, args=(listening,), daemon=True).start()
     if BROKEN == "boot":
