@@ -142,6 +142,17 @@ def test_a_file_that_ends_within_a_sector(bench: Bench) -> None:
     assert b"the last 100 bytes are no whole block; the guest doesn't see them" in ran.stderr
 
 
+def test_the_log_tells_what_a_disk_is(bench: Bench) -> None:
+    path = make_image(bench)
+    path.write_bytes(b"QFI\xfb" + CONTENT[4:])
+    options = ["-drive", f"id=drive_id,file={path},readonly=on", "-device", DEVICE]
+    ran = bench.run("-kernel", str(bench.images().pvh), "-append", "test=disk", *options, "-D")
+    said = ran.stderr.decode()
+    sectors = len(CONTENT) // SECTOR_BYTES
+    assert f"file={path}: {sectors} sectors, blocks of 512 bytes, read only, through the page cache" in said
+    assert f"file={path}: begins like a qcow2 image; the guest is shown its bytes as they are" in said
+
+
 def test_one_writer_or_many_readers(bench: Bench) -> None:
     writer, reader = disk_options(bench), disk_options(bench, ",readonly=on")
     with bench.controlled(*writer) as (process, _client):

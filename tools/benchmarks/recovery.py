@@ -33,6 +33,7 @@ from vmm_main.device_supervisor.uid_lease import UidLease, may_give_uids
 from vmm_main.event_loop import EventLoop
 from vmm_main.fd_sets import FdSets
 from vmm_main.guest_memory import GuestMemory
+from vmm_main.log import open_log_file
 from vmm_main.virtio_mmio.virtio_device import VringSetup
 
 BUDGET_MS = 50.0
@@ -187,5 +188,15 @@ def main(kills: int) -> int:
     return 0 if kept else STATUS_OVER_BUDGET
 
 
+def main_with_log(kills: int) -> int:
+    """As main(); what the supervisor logs of each death is shown only if nothing could be measured."""
+    with tempfile.NamedTemporaryFile("r", prefix="bulkhead-bench-", suffix=".log") as log:
+        open_log_file(log.name)
+        status = main(kills)
+        if status == STATUS_NOT_MEASURED:
+            print(log.read(), end="", file=sys.stderr)
+    return status
+
+
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main_with_log(int(sys.argv[1])))

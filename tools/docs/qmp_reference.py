@@ -98,6 +98,8 @@ def _command(command: Command) -> list[str]:
     lines = [f"### {command.name}", "", command.description, ""]
     lines += _members("Argument", command.arguments)
     request: dict[str, object] = {"execute": command.name}
+    if command.asked:
+        request["arguments"] = command.asked
     if command.returns is not EMPTY:
         lines += [f"Returns {_type_reference(command.returns)}.", ""]
     reply = json.dumps({"return": command.example})

@@ -25,6 +25,9 @@ _ALLOWED = "allowed is a raw image or a block device, of at least 512 bytes"
 # holder can't be seen may be the end of a VM that has just ended.
 _LET_GO_WITHIN_MS = 1000
 
+# A container's first bytes. Never acted on, since a guest may write them to a raw disk.
+_CONTAINERS = {b"QFI\xfb": "qcow2", b"KDMV": "VMDK", b"vhdx": "VHDX"}
+
 _log = Logger("disk")
 
 
@@ -80,7 +83,28 @@ def _look(resource: Resource, fd: int) -> OpenedResource:
     if resource.direct and found.offset_alignment == 0:
         _refuse_direct(resource)
     _lock(resource, fd)
-    return OpenedResource(fd, _facts(resource, found), int(found.bytes))
+    _warn_of_container(resource, fd)
+    facts = _facts(resource, found)
+    _log.info(
+        f"{resource.named}: {facts['capacity_sectors']} sectors, blocks of {facts['block_bytes']} bytes, "
+        f"{'read and written' if resource.writable else 'read only'}, "
+        f"{'direct' if resource.direct else 'through the page cache'}"
+    )
+    return OpenedResource(fd, facts, int(found.bytes))
+
+
+def _warn_of_container(resource: Resource, fd: int) -> None:
+    # By a description of its own: direct I/O can't read four bytes.
+    other = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        container = _CONTAINERS.get(os.pread(other, 4, 0))
+    finally:
+        os.close(other)
+    if container is not None:
+        _log.warning(
+            f"{resource.named}: begins like a {container} image; the guest is shown its bytes as they are, "
+            f"as of any raw one"
+        )
 
 
 def _facts(resource: Resource, found: Any) -> dict[str, int]:

@@ -102,6 +102,7 @@ class Command:
     __slots__ = (
         "after_reply",
         "arguments",
+        "asked",
         "description",
         "example",
         "handler",
@@ -117,6 +118,7 @@ class Command:
         handler: Handler,
         *arguments: Member,
         returns: Type = EMPTY,
+        asked: dict[str, object] | None = None,
         example: object = None,
         negotiation: bool = False,
         after_reply: bool = False,
@@ -128,7 +130,8 @@ class Command:
             Struct(f"q_{name}-arg", f"The arguments of {name}.", *arguments) if arguments else EMPTY
         )
         self.returns = returns
-        # What the reply's "return" may hold, for the reference.
+        # What a client may ask with, and what the reply's "return" may then hold, for the reference.
+        self.asked = asked or {}
         self.example: object = {} if example is None else example
         self.negotiation = negotiation
         self.after_reply = after_reply

@@ -74,6 +74,7 @@ def test_every_query_returns_what_its_table_says(client: RawClient) -> None:
 def test_every_example_is_of_the_type_that_its_command_returns() -> None:
     for command in Vocabulary(TABLES).commands.values():
         check_value(command.example, command.returns, command.name)
+        check_value(command.asked, command.arguments, command.name)
 
 
 def test_every_event_of_the_machine_is_of_its_declared_type(

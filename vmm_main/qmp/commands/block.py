@@ -30,7 +30,11 @@ IMAGE_INFO = Struct(
 CACHE_INFO = Struct(
     "BlockdevCacheInfo",
     "How the host caches.",
-    Member("writeback", BOOL, "Always true: the guest flushes what shall last."),
+    Member(
+        "writeback",
+        BOOL,
+        "Always true: FLUSH is offered; without it, a completed write is durable.",
+    ),
     Member("direct", BOOL, "Whether the host's page cache is left out."),
     Member("no-flush", BOOL, "Always false."),
 )

@@ -33,12 +33,14 @@ TABLE = Table(
             "command. A descriptor of that name is replaced. Names outlive the session.",
             _getfd,
             Member("fdname", STR, "The name; it doesn't begin with a digit."),
+            asked={"fdname": "tap0"},
         ),
         Command(
             "closefd",
             "Closes a descriptor that getfd named and no command has taken.",
             _closefd,
             Member("fdname", STR, "The name."),
+            asked={"fdname": "tap0"},
         ),
     ),
 )

@@ -198,6 +198,7 @@ TABLE = Table(
             _query_device_metrics,
             Member("id", STR, "The device's id."),
             returns=DEVICE_METRICS,
+            asked={"id": "rng0"},
             example={
                 "id": "rng0",
                 "metrics": {"requests": 1, "bytes": 64},
@@ -210,6 +211,7 @@ TABLE = Table(
             "doesn't count as a fault. DEVICE_PROCESS_RESTARTED tells when it is done.",
             _device_process_restart,
             Member("id", STR, "The device's id."),
+            asked={"id": "rng0"},
         ),
     ),
     events=(
