@@ -13,11 +13,16 @@ from tools.setup.environment import prepare_environment
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LAYERS = ("unit", "device", "guest", "linux", "contract", "style")
+# What neither shares a boot of the box nor counts the processes and mounts of the whole machine.
+SIDE_BY_SIDE = {"unit", "guest", "style"}
+MOST_AT_ONCE = 4
+KVM = Path("/dev/kvm")
 
 USAGE = f"""usage: tools/test [LAYER ...] [--full] [PYTEST OPTION OR PATH ...]
 
 Set up what tests need, then run the layers ({" ".join(LAYERS)}; default: all) in one run of pytest.
 Everything after the layers goes to pytest: tools/test unit -k uart; tools/test tests/unit/qmp.
+Of the layers unit, guest and style several tests run at once, unless -n0 is given.
 --full runs large repetitions in full instead of a tenth of them. See docs/testing.md.
 """
 
@@ -46,6 +51,20 @@ def paths_for_pytest(layers: Sequence[str], rest: Sequence[str], tests: Path) ->
     if not layers and any(Path(argument.split("::")[0]).exists() for argument in rest):
         return []
     return [str(tests / layer) for layer in layers or LAYERS if has_tests(tests / layer)]
+
+
+def side_by_side(layers: Sequence[str], kvm: Path = KVM) -> list[str]:
+    """The options by which pytest runs these layers' tests at once; none if it can't, or there is one CPU.
+
+    Args:
+        layers: Those asked for; none means all.
+        kvm: The device without which the guest layer runs in the box.
+    """
+    at_once = min(MOST_AT_ONCE, len(os.sched_getaffinity(0)))
+    boxed = "guest" in layers and not os.access(kvm, os.R_OK | os.W_OK)
+    if not layers or not set(layers) <= SIDE_BY_SIDE or boxed or at_once == 1:
+        return []
+    return ["-n", str(at_once), "--dist", "loadfile"]
 
 
 def say(message: str) -> None:
@@ -80,6 +99,7 @@ def main(arguments: Sequence[str]) -> int:
     if not paths and layers:
         return 1
     os.chdir(CHECKOUT)
-    command = [str(python), "-m", "pytest", *rest, *(os.path.relpath(path) for path in paths)]
+    options = [*side_by_side(layers), *rest]
+    command = [str(python), "-m", "pytest", *options, *(os.path.relpath(path) for path in paths)]
     sys.stdout.flush()
     return os.execv(command[0], command)

@@ -19,6 +19,15 @@ class Region:
     content: bytearray
     writable: bool = True
 
+    def __repr__(self) -> str:
+        """What is in it and isn't zero, a line of 16 bytes at a time: short enough to be read."""
+        lines = {
+            hex(self.gpa + at): self.content[at : at + 16].hex()
+            for at in range(0, len(self.content), 16)
+            if any(self.content[at : at + 16])
+        }
+        return f"Region({self.gpa:#x}, {len(self.content)} bytes, writable={self.writable}, {lines})"
+
 
 @dataclass
 class Memory:
