@@ -95,10 +95,19 @@ void virtqueue_init(struct virtqueue *queue)
     memset(queue, 0, sizeof(*queue));
 }
 
+/* Whether two ranges, both in RAM, have no byte in common. */
+static int is_apart(uint64_t gpa, uint64_t bytes, uint64_t other_gpa, uint64_t other_bytes)
+{
+    return gpa + bytes <= other_gpa || other_gpa + other_bytes <= gpa;
+}
+
 int virtqueue_start(struct virtqueue *queue, const struct guest_memory *memory, struct black_box_queue *counters,
                     uint32_t index, const struct virtqueue_addresses *addresses, uint64_t features, int base)
 {
     uint16_t num = addresses->num;
+    uint64_t desc_bytes = (uint64_t)num * DESC_BYTES;
+    uint64_t avail_bytes = RING_ENTRIES_OFFSET + (uint64_t)num * AVAIL_ENTRY_BYTES + EVENT_BYTES;
+    uint64_t used_bytes = RING_ENTRIES_OFFSET + (uint64_t)num * USED_ENTRY_BYTES + EVENT_BYTES;
     uint16_t used_idx;
 
     virtqueue_init(queue);
@@ -107,13 +116,15 @@ int virtqueue_start(struct virtqueue *queue, const struct guest_memory *memory, 
         return VIRTQ_BAD_SIZE;
     if (addresses->desc_gpa % 16 != 0 || addresses->avail_gpa % 2 != 0 || addresses->used_gpa % 4 != 0)
         return VIRTQ_BAD_ALIGNMENT;
-    queue->desc = guest_memory_at(memory, addresses->desc_gpa, (uint64_t)num * DESC_BYTES, 0);
-    queue->avail = guest_memory_at(memory, addresses->avail_gpa,
-                                   RING_ENTRIES_OFFSET + (uint64_t)num * AVAIL_ENTRY_BYTES + EVENT_BYTES, 0);
-    queue->used = guest_memory_at(memory, addresses->used_gpa,
-                                  RING_ENTRIES_OFFSET + (uint64_t)num * USED_ENTRY_BYTES + EVENT_BYTES, 1);
+    queue->desc = guest_memory_at(memory, addresses->desc_gpa, desc_bytes, 0);
+    queue->avail = guest_memory_at(memory, addresses->avail_gpa, avail_bytes, 0);
+    queue->used = guest_memory_at(memory, addresses->used_gpa, used_bytes, 1);
     if (queue->desc == NULL || queue->avail == NULL || queue->used == NULL)
         return VIRTQ_RING_NOT_IN_RAM;
+    /* What the device writes must not become what it reads: it could find something new to do for ever. */
+    if (!is_apart(addresses->used_gpa, used_bytes, addresses->desc_gpa, desc_bytes) ||
+        !is_apart(addresses->used_gpa, used_bytes, addresses->avail_gpa, avail_bytes))
+        return VIRTQ_RINGS_OVERLAP;
     /* Only the device writes used.idx, so what is there must be what was left there. */
     used_idx = load_u16(queue->used + RING_IDX_OFFSET);
     if (base >= 0 && used_idx != (uint16_t)base)

@@ -43,7 +43,8 @@ enum virtqueue_error {
     VIRTQ_LOG_BAD_ENTRY = -5023,
     VIRTQ_LOG_BAD_COUNTER = -5024,
     VIRTQ_LOG_TOO_MANY = -5025,
-    VIRTQ_ERROR_LAST = -5025
+    VIRTQ_RINGS_OVERLAP = -5026,
+    VIRTQ_ERROR_LAST = -5026
 };
 
 /* The same layout as struct iovec. */

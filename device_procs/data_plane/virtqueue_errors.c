@@ -17,6 +17,8 @@ const char *virtqueue_error_text(int error)
         return "a ring isn't aligned";
     case VIRTQ_RING_NOT_IN_RAM:
         return "a ring isn't in RAM";
+    case VIRTQ_RINGS_OVERLAP:
+        return "the used ring lies over another ring";
     case VIRTQ_WRONG_BASE:
         return "the used ring's index isn't where the device left it";
     case VIRTQ_AVAIL_JUMPED:

@@ -89,6 +89,10 @@ class Model:
         self.memory.region(self.desc, 16 * self.num)
         self.memory.region(self.avail, 6 + 2 * self.num)
         self.memory.region(self.used, 6 + 8 * self.num, writable=True)
+        used = range(self.used, self.used + 6 + 8 * self.num)
+        for gpa, length in ((self.desc, 16 * self.num), (self.avail, 6 + 2 * self.num)):
+            if any(byte in used for byte in range(gpa, gpa + length)):
+                raise Malformed("overlap")
         self.next = self.memory.u16(self.used + 2)
         self.used_idx = self.next
         if self.base >= 0 and self.base != self.used_idx:

@@ -16,6 +16,7 @@ from tests.unit.data_plane.ring_case import (
     LOW_GPA,
     READ_ONLY_GPA,
     TOP_GPA,
+    USED,
     RingCase,
     RingProgram,
     judge_by_model,
@@ -251,6 +252,7 @@ def test_a_chain_has_less_than_4_gib(ring_program: RingProgram) -> None:
 SIZE = "the queue size isn't a power of two that the device allows"
 ALIGNMENT = "a ring isn't aligned"
 RING = "a ring isn't in RAM"
+OVERLAP = "the used ring lies over another ring"
 
 
 @pytest.mark.parametrize(
@@ -267,6 +269,11 @@ RING = "a ring isn't in RAM"
         ({"used": LOW_GPA + LOW_BYTES - 68}, RING),
         ({"used": READ_ONLY_GPA}, RING),
         ({"desc": (1 << 64) - 16}, RING),
+        ({"used": DESC}, OVERLAP),
+        ({"used": DESC + 124}, OVERLAP),
+        ({"avail": USED - 20}, OVERLAP),
+        ({"avail": USED + 2}, OVERLAP),  # the device's flags would be the driver's index
+        ({"avail": USED + 68}, OVERLAP),
         ({"base": 1}, "the used ring's index isn't where the device left it"),
         ({"base": 65535}, "the used ring's index isn't where the device left it"),
     ],
@@ -278,6 +285,12 @@ def test_a_queue_that_cannot_be_started(
     for name, value in changes.items():
         setattr(case, name, value)
     assert check(ring_program, case) == words
+
+
+def test_rings_side_by_side(ring_program: RingProgram) -> None:
+    assert check(ring_program, RingCase(desc=USED - 128)) is None
+    assert check(ring_program, RingCase(avail=USED - 22)) is None
+    assert check(ring_program, RingCase(avail=USED + 70)) is None
 
 
 def test_rings_at_the_very_ends_of_ram(ring_program: RingProgram) -> None:
