@@ -45,6 +45,8 @@ class ForbiddenCall:
 
 _RWX = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
 _ANONYMOUS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+_RW = mmap.PROT_READ | mmap.PROT_WRITE
+_SHARED_ANONYMOUS = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS
 
 # By every device's thread, and by the zygote as well.
 FORBIDDEN_ALWAYS = (
@@ -66,4 +68,6 @@ FORBIDDEN_WHEN_READY = (
     ForbiddenCall("fcntl F_SETFL", "fcntl", (_CONTROL_FD, _F_SETFL, 0)),
     ForbiddenCall("thread", "clone", (_CLONE_THREAD, 0, 0, 0, 0), errno.EINVAL),
     ForbiddenCall("close", "close", (0,)),
+    # It would count against no limit of the process.
+    ForbiddenCall("shared memory", "mmap", (0, 4096, _RW, _SHARED_ANONYMOUS, -1, 0)),
 )
