@@ -13,7 +13,7 @@ import time
 from ipc.channel import ChannelError
 from ipc.zygote_messages import PROCESS_NAME_CHARACTERS
 from vmm_main.device_supervisor.deadlines import Deadlines
-from vmm_main.device_supervisor.device_state import NEEDS_RESET, READY, STOPPED
+from vmm_main.device_supervisor.device_state import DYING, NEEDS_RESET, READY, STOPPED
 from vmm_main.device_supervisor.report_limit import ReportLimit
 from vmm_main.device_supervisor.restart_policy import RESTARTS_AT_ONCE
 from vmm_main.device_supervisor.supervised_device import SupervisedDevice
@@ -195,8 +195,12 @@ class DeviceSupervisor:
     def metrics_of(self, device: SupervisedDevice) -> dict[str, Any] | None:
         """What a device has counted, or None if it doesn't answer: main waits for it a moment only."""
         answers: list[dict[str, Any]] = []
+        asked = device.process
         if device.request_metrics(answers.append):
-            self._wait(lambda: bool(answers) or device.process is None, METRICS_WAIT_S)
+            # One that is dying won't answer; its successor wasn't asked.
+            self._wait(
+                lambda: bool(answers) or device.process is not asked or device.state == DYING, METRICS_WAIT_S
+            )
         return answers[0] if answers else None
 
     def _wait(self, is_done: Callable[[], bool], deadline_s: float) -> None:

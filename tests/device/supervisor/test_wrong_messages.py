@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.device.supervisor.conftest import StartVm
 from tests.device.supervisor.driver_load import DriverLoad
 from tests.device.supervisor.kinds_in_turn import KINDS_OPTION, KindsInTurn
 from tests.device.supervisor.staged_kinds import SAYINGS, staged_kind
+from vmm_main.device_supervisor import supervisor
 
 # What follows the READY that each of them says first, as a pattern of the cause of death.
 CAUSES = {
@@ -93,3 +95,20 @@ def test_silence_is_found_when_it_is_asked(start_vm: StartVm) -> None:
     assert vm.call(lambda: vm.supervisor.metrics_of(vm.device())) is None
     vm.wait_for(lambda: len(vm.events) == 2)
     assert vm.events[0][1]["cause"] == "GET_METRICS not answered within 0.2 s"
+
+
+def test_who_dies_when_it_is_asked_is_not_waited_for(
+    start_vm: StartVm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is its successor, which knows of no question."""
+    monkeypatch.setattr(supervisor, "METRICS_WAIT_S", 3600.0)
+    vm = start_vm()
+    pid = vm.pid()
+    os.kill(pid, signal.SIGSTOP)
+    dead = threading.Timer(0.2, os.kill, (pid, signal.SIGKILL))
+    dead.start()
+    assert vm.call(lambda: vm.supervisor.metrics_of(vm.device())) is None
+    dead.join()
+    vm.wait_for(lambda: len(vm.events) == 2)
+    vm.wait_for_state("running")
+    assert vm.call(lambda: vm.supervisor.metrics_of(vm.device())) is not None
