@@ -1,8 +1,12 @@
 /*
  * The image by io_uring. A filter of system calls can't see what is put into a ring, so the ring itself is restricted
  * before it is enabled: these operations, on the one file that is registered, and no further registration.
+ *
+ * Not fallocate: a ring can't be kept from its modes, one of which takes room beyond the image's end, whatever limit
+ * the process has. It is a system call of the worker's, whose filter knows the modes.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,11 +22,25 @@
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 #define THE_FILE 0 /* its index among the registered ones */
 
-static void begin(void *state, struct disk_io *io)
+struct uring_state {
+    struct io_uring ring;
+    int fd;
+    struct disk_io *first; /* what the ring doesn't do: begun, the oldest first */
+    struct disk_io **last;
+};
+
+static void begin(void *opaque, struct disk_io *io)
 {
-    struct io_uring *ring = state;
+    struct uring_state *state = opaque;
+    struct io_uring *ring = &state->ring;
     struct io_uring_sqe *sqe;
 
+    if (io->operation == DISK_PUNCH || io->operation == DISK_ZERO) {
+        io->next = NULL;
+        *state->last = io;
+        state->last = &io->next;
+        return;
+    }
     CRASH_POINT_AFTER(CRASH_PARTLY_SUBMITTED, io_uring_sq_ready(ring) > 0, (void)io_uring_submit(ring));
     sqe = io_uring_get_sqe(ring);
     if (sqe == NULL)
@@ -40,20 +58,18 @@ static void begin(void *state, struct disk_io *io)
         io_uring_prep_fsync(sqe, THE_FILE, IORING_FSYNC_DATASYNC);
         break;
     case DISK_PUNCH:
-        io_uring_prep_fallocate(sqe, THE_FILE, PUNCH_MODE, (off_t)io->offset, (off_t)io->length);
-        break;
     case DISK_ZERO:
-        io_uring_prep_fallocate(sqe, THE_FILE, ZERO_MODE, (off_t)io->offset, (off_t)io->length);
-        break;
+        break; /* not the ring's */
     }
     io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
     io_uring_sqe_set_data(sqe, io);
 }
 
 /* What the kernel has no memory or room for at the moment stays in the ring, for the next time. */
-static int submit(void *state)
+static int submit(void *opaque)
 {
-    struct io_uring *ring = state;
+    struct uring_state *state = opaque;
+    struct io_uring *ring = &state->ring;
     int result;
 
     CRASH_POINT(CRASH_BEFORE_SUBMIT, io_uring_sq_ready(ring) > 0);
@@ -64,20 +80,36 @@ static int submit(void *state)
         if (result < 0 && result != -EINTR)
             return result;
     }
-    return 0;
+    return state->first != NULL; /* which is done where it is reaped */
 }
 
-static struct disk_io *reap(void *state)
+static struct disk_io *do_first(struct uring_state *state)
 {
-    struct io_uring *ring = state;
+    struct disk_io *io = state->first;
+    int mode = io->operation == DISK_PUNCH ? PUNCH_MODE : ZERO_MODE;
+    int result;
+
+    state->first = io->next;
+    if (state->first == NULL)
+        state->last = &state->first;
+    do
+        result = fallocate(state->fd, mode, (off_t)io->offset, (off_t)io->length);
+    while (result < 0 && errno == EINTR);
+    io->result = result < 0 ? -errno : 0;
+    return io;
+}
+
+static struct disk_io *reap(void *opaque)
+{
+    struct uring_state *state = opaque;
     struct io_uring_cqe *cqe;
     struct disk_io *io;
 
-    if (io_uring_peek_cqe(ring, &cqe) != 0)
-        return NULL;
+    if (io_uring_peek_cqe(&state->ring, &cqe) != 0)
+        return state->first != NULL ? do_first(state) : NULL;
     io = io_uring_cqe_get_data(cqe);
     io->result = cqe->res;
-    io_uring_cqe_seen(ring, cqe);
+    io_uring_cqe_seen(&state->ring, cqe);
     return io;
 }
 
@@ -85,7 +117,7 @@ static const struct disk_backend_ops ops = {.begin = begin, .submit = submit, .r
 
 static int restrict_ring(struct io_uring *ring)
 {
-    static const uint8_t allowed[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE};
+    static const uint8_t allowed[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC};
     struct io_uring_restriction rules[ARRAY_SIZE(allowed) + 2] = {0};
     unsigned int count = 0;
 
@@ -120,16 +152,18 @@ static int set_up(struct io_uring *ring, int32_t fd, int32_t last_io_fd, uint32_
 
 int disk_uring_init(struct disk_backend *backend, int32_t fd, int32_t last_io_fd, uint32_t depth)
 {
-    struct io_uring *ring = calloc(1, sizeof(*ring));
+    struct uring_state *state = calloc(1, sizeof(*state));
     int error;
 
-    if (ring == NULL)
+    if (state == NULL)
         return -ENOMEM;
-    error = set_up(ring, fd, last_io_fd, depth);
+    error = set_up(&state->ring, fd, last_io_fd, depth);
     if (error < 0) {
-        free(ring);
+        free(state);
         return error;
     }
-    *backend = (struct disk_backend){.ops = &ops, .state = ring, .wait_fd = ring->ring_fd};
+    state->fd = fd;
+    state->last = &state->first;
+    *backend = (struct disk_backend){.ops = &ops, .state = state, .wait_fd = state->ring.ring_fd};
     return 0;
 }

@@ -43,6 +43,7 @@ class ForbiddenCall:
         return self.group
 
 
+_FALLOC_FL_KEEP_SIZE = 1
 _RWX = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
 _ANONYMOUS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _RW = mmap.PROT_READ | mmap.PROT_WRITE
@@ -68,6 +69,8 @@ FORBIDDEN_WHEN_READY = (
     ForbiddenCall("fcntl F_SETFL", "fcntl", (_CONTROL_FD, _F_SETFL, 0)),
     ForbiddenCall("thread", "clone", (_CLONE_THREAD, 0, 0, 0, 0), errno.EINVAL),
     ForbiddenCall("close", "close", (0,)),
+    # RLIMIT_FSIZE doesn't keep it from that.
+    ForbiddenCall("room beyond a file's end", "fallocate", (-1, _FALLOC_FL_KEEP_SIZE, 0, 4096), errno.EBADF),
     # It would count against no limit of the process.
     ForbiddenCall("shared memory", "mmap", (0, 4096, _RW, _SHARED_ANONYMOUS, -1, 0)),
 )

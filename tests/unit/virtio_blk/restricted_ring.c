@@ -47,11 +47,12 @@ int main(int count, char **arguments)
     other = open("/dev/null", O_RDWR);
     if (image < 0 || other < 0 || disk_uring_init(&backend, image, -1, 8) < 0)
         return 1;
-    ring = backend.state;
+    ring = &((struct uring_state *)backend.state)->ring;
     TRY("read", FIXED, io_uring_prep_readv(sqe, 0, &segment, 1, 0));
     TRY("write", FIXED, io_uring_prep_writev(sqe, 0, &segment, 1, 0));
     TRY("flush", FIXED, io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC));
     TRY("punch", FIXED, io_uring_prep_fallocate(sqe, 0, PUNCH_MODE, 0, 4096));
+    TRY("room-beyond-the-end", FIXED, io_uring_prep_fallocate(sqe, 0, FALLOC_FL_KEEP_SIZE, 8192, 4096));
     TRY("read-any-descriptor", 0, io_uring_prep_readv(sqe, other, &segment, 1, 0));
     TRY("write-any-descriptor", 0, io_uring_prep_writev(sqe, other, &segment, 1, 0));
     TRY("read-another-file", FIXED, io_uring_prep_readv(sqe, 1, &segment, 1, 0));
