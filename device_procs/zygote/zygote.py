@@ -10,6 +10,7 @@ from device_procs.data_plane._data_plane import ffi, lib
 from device_procs.device_registry import KINDS
 from device_procs.device_runtime.control_thread import prepare
 from device_procs.sandbox.birth import live
+from device_procs.zygote.refused_namespaces import why_refused
 from ipc.channel import Channel, MalformedError, PeerGoneError
 from ipc.messages import Message
 from ipc.zygote_messages import MAKE_DEVICE_DESCRIPTORS, TO_ZYGOTE
@@ -207,7 +208,5 @@ def _check(stage: str, error: int) -> None:
 
 def _namespace_error(stage: str, error_number: int) -> ZygoteError:
     if error_number in (errno.EPERM, errno.ENOSPC, errno.EUSERS, errno.EACCES):
-        from device_procs.zygote.refused_namespaces import why_refused
-
         return ZygoteError(stage, f"{stage}: {why_refused(error_number)}")
     return ZygoteError(stage, f"{stage}: {os.strerror(error_number)}")
