@@ -36,6 +36,7 @@ _HEAP = "malloc's, when a heap has no room"
 _ARENA = "malloc's, when threads want memory at the same moment"
 _NO_VDSO = "on a host whose clock isn't to be read in user space"
 _PYC = "the first VM after an installation, which may keep what it compiles"
+_TERMIOS2 = "glibc since 2.42 has it for a terminal's settings"
 _STOPPED = "a wait with a deadline, if SIGSTOP and SIGCONT come in it"
 _WITHOUT_ROOT = "the uid of a device's process, where all have one"
 SPARED = {
@@ -44,6 +45,8 @@ SPARED = {
     "main: unlinkat": _AARCH64,
     "main: dup3": _AARCH64,
     "main: fstat": "glibc has it for newfstatat since 2.39",
+    "main: ioctl arg1 == 0x802c542a": _TERMIOS2,
+    "main: ioctl arg1 == 0x402c542b": _TERMIOS2,
     "main: mkdir": _PYC,
     "main: rename": _PYC,
     "main: restart_syscall": _STOPPED,
@@ -55,6 +58,8 @@ SPARED = {
     "main: clock_gettime": _NO_VDSO,
     "vcpu: poll": "a driver's mistake is logged on its CPU's thread, to standard error if it takes it",
     "vcpu: ppoll": _AARCH64,
+    "vcpu: ioctl arg1 == 0x802c542a": _TERMIOS2,
+    "vcpu: ioctl arg1 == 0x402c542b": _TERMIOS2,
     "vcpu: restart_syscall": _STOPPED,
     "vcpu: mmap arg2 & 0x4 == 0x0": _HEAP,
     "vcpu: mprotect arg2 & 0x4 == 0x0": _HEAP,

@@ -17,8 +17,11 @@ from tests.device.sandbox.rules_used import CONTROL, STRACE, WORKER, ZYGOTE, Use
 from tests.device.sandbox.told_kinds import FOLDERS
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-# What a device does when all is well, how it dies, and what the zygote does.
-RUNS = ("sandbox/test_deaths.py", "zygote/test_zygote.py", "{folder}/test_jailed_*.py")
+# What a device does when all is well, how it dies, what another C library would call, what the zygote does.
+RUNS = (
+    *("sandbox/test_deaths.py", "sandbox/test_other_ways.py", "zygote/test_zygote.py"),
+    "{folder}/test_jailed_*.py",
+)
 
 
 def profiles_of(folder: str) -> dict[str, Profile]:
