@@ -1,9 +1,9 @@
 /*
- * The black box: one page per device process, owned by main (a memfd), written by the process, read by main after its
+ * The black box: two pages per device process, owned by main (a memfd), written by the process, read by main after its
  * death and for heartbeats. Main takes nothing in it on trust. Read by cffi of both extensions and included by C.
  */
 
-#define BLACK_BOX_BYTES 4096
+#define BLACK_BOX_BYTES 8192
 #define BLACK_BOX_MAGIC 0x5842424b /* "KBBX" */
 #define BLACK_BOX_QUEUES 64
 #define BLACK_BOX_DEVICE_COUNTERS 224
@@ -27,6 +27,11 @@ struct black_box_queue {
     uint64_t completed; /* chains given back through the used ring */
     uint64_t kicks;     /* times the kick eventfd was read */
     uint64_t signals;   /* times the call eventfd was written */
+    /* Of the worker that serves it, in the first of the queues that the worker serves. */
+    uint64_t turns;      /* odd while it is at work, even while it waits; counts on at either's beginning */
+    uint64_t host_calls; /* odd while it is in a call that the host may make last; counts on at either end */
+    uint64_t worker;     /* the number of its worker */
+    uint64_t unused;
 };
 
 struct black_box {
@@ -45,6 +50,7 @@ struct black_box {
     uint32_t crash_armed;  /* of a fault build, written by the test: where to crash next */
     uint32_t fault_sent;   /* whether it wasn't a fault of its own, but sent by a process outside of its namespace */
     uint64_t python_calls; /* times the data path entered Python: stays 0 */
+    uint64_t unused;       /* so that each queue has a cache line: workers count side by side */
     struct black_box_queue queues[BLACK_BOX_QUEUES];
     uint64_t device_counters[BLACK_BOX_DEVICE_COUNTERS]; /* of each queue in turn, as the device's module names them */
 };

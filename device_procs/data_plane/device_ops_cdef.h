@@ -19,7 +19,11 @@ struct wakeup {
     uint64_t deadline_ns;  /* wakes at this time of CLOCK_MONOTONIC, or WAKEUP_NEVER_NS */
 };
 
-/* All are called by the queue's worker thread, and never wait. */
+/*
+ * All are called by the queue's worker thread, and never wait. Where the host may take its time all the same (a system
+ * call on the back end), the call is between host_call_begins() and host_call_ends() of host_call_cdef.h: a worker that
+ * comes to nothing otherwise is taken for hung, and its process is killed.
+ */
 struct device_ops {
     /* Takes and completes what it can, at most about a ring's worth: other queues and commands have their turn. */
     int (*process)(void *device, struct virtqueue *queue, struct wakeup *wakeup);

@@ -18,6 +18,7 @@
 #include "guest_memory_cdef.h"
 #include "virtqueue_cdef.h"
 #include "device_ops_cdef.h"
+#include "host_call_cdef.h"
 #include "worker_cdef.h"
 #include "device_procs/fault_injection/crash_points.h"
 #include "device_procs/sandbox/fault_report_cdef.h"
@@ -77,6 +78,13 @@ static int take_eventfd(int fd)
 static void count_one(uint64_t *counter)
 {
     __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
+/* To work, or to wait: main finds a worker that does neither (docs/decisions/0020). */
+static void turn(const struct worker *worker)
+{
+    if (worker->life != NULL)
+        count_one(&worker->life->turns);
 }
 
 static void set_stopped(struct worker *worker, struct worker_queue *queue)
@@ -149,6 +157,7 @@ static void serve(struct worker *worker, uint32_t index, struct waiting *waiting
     if (queue->state != WORKER_QUEUE_RUNNING)
         return;
 
+    HANG_POINT();
     used_before = queue->virtqueue.next_used;
     if (wanted) {
         virtqueue_disable_kicks(&queue->virtqueue);
@@ -201,10 +210,12 @@ static void wait(struct worker *worker, struct waiting *waiting)
 {
     int alone = worker->count == 1 && !waiting->for_fds && waiting->deadline_ns == WAKEUP_NEVER_NS;
 
+    turn(worker);
     if (alone && take_eventfd(worker->queues[0].kick_fd))
         count_kick(&worker->queues[0]);
     else
         wait_for_any(worker, waiting);
+    turn(worker);
 }
 
 static void serve_until_quit(struct worker *worker)
@@ -215,6 +226,9 @@ static void serve_until_quit(struct worker *worker)
         waiting.fds[i] = (struct pollfd){.fd = -1, .events = POLLIN};
     for (uint32_t i = 0; i < worker->count; i++)
         waiting.fds[i].fd = worker->queues[i].kick_fd;
+    if (worker->life != NULL)
+        host_call_count_in(&worker->life->host_calls);
+    turn(worker);
     while (!__atomic_load_n(&worker->quit, __ATOMIC_ACQUIRE)) {
         waiting.at_once = 0;
         waiting.for_fds = 0;

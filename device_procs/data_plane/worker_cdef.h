@@ -20,7 +20,7 @@ struct worker_queue {
 struct worker {
     const struct device_ops *ops;
     void *device;
-    struct black_box *black_box;
+    struct black_box_queue *life; /* where it counts its turns and its calls of the host; NULL: nowhere */
     const char *profile; /* its seccomp profile */
     struct worker_queue queues[WORKER_QUEUES_MAX];
     uint32_t count;
@@ -31,7 +31,7 @@ struct worker {
 };
 
 /*
- * Fill in ops, device, black_box, profile, number, report_fd, count and the queues' descriptors between the two;
+ * Fill in ops, device, life, profile, number, report_fd, count and the queues' descriptors between the two;
  * worker_start() returns once the thread runs under its filter, 0 or -errno.
  */
 void worker_init(struct worker *worker);

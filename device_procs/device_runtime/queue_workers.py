@@ -69,7 +69,7 @@ class QueueWorkers:
             worker = ffi.new("struct worker *")
             lib.worker_init(worker)
             worker.ops, worker.device = device.operations(number)
-            worker.black_box = black_box
+            worker.life = black_box.queues + queue_set[0]
             worker.profile = self._profile
             worker.number = number
             worker.report_fd = self.report_fd
@@ -77,6 +77,7 @@ class QueueWorkers:
             for place, index in enumerate(queue_set):
                 worker.queues[place].kick_fd = kick_fds[index]
                 worker.queues[place].call_fd = call_fds[index]
+                black_box.queues[index].worker = number
                 self._places[index] = (worker, place)
             self._workers.append(worker)
         if sorted(self._places) != list(range(len(kick_fds))):

@@ -5,7 +5,10 @@
 #include "device_procs/fault_injection/crash_points.h"
 
 #ifdef BULKHEAD_FAULT_BUILD
+#include <poll.h>
+#include <stddef.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CRASHED_STATUS 99
@@ -32,5 +35,25 @@ _Noreturn void fault_crash(void)
 {
     for (;;)
         (void)syscall(SYS_exit_group, CRASHED_STATUS);
+}
+
+void fault_hang(void)
+{
+    if (FAULT(FAULT_WORKER_LOOPS))
+        for (;;)
+            __asm__ volatile("");
+    if (FAULT(FAULT_WORKER_BLOCKS))
+        for (;;)
+            (void)ppoll(NULL, 0, NULL, NULL);
+}
+
+void fault_last(void)
+{
+    struct black_box *box = black_box_of_process();
+    struct timespec moment = {.tv_nsec = 1000000};
+
+    if (FAULT(FAULT_HOST_LASTS))
+        while (__atomic_load_n(&box->crash_point, __ATOMIC_ACQUIRE) == FAULT_HOST_LASTS)
+            (void)ppoll(NULL, 0, &moment, NULL);
 }
 #endif

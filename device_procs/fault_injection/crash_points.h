@@ -14,13 +14,20 @@
 #define CRASH_BEFORE_SIGNAL 7     /* it is in the used ring, the driver isn't called */
 #define FAULT_DROPS 8             /* a request that has ended is forgotten, not completed */
 #define FAULT_COMPLETES_TWICE 9   /* one is completed twice */
+#define FAULT_WORKER_LOOPS 10     /* a worker goes round and round */
+#define FAULT_WORKER_BLOCKS 11    /* one waits for what never comes */
+#define FAULT_HOST_LASTS 12       /* a call of the host ends when the test has taken the point out of crash_point */
 
 #ifdef BULKHEAD_FAULT_BUILD
 /* Whether this point is armed, and reached for the last time. */
 int fault_reached(int point, int applies);
 _Noreturn void fault_crash(void);
+void fault_hang(void);
+void fault_last(void);
 
 #define FAULT(point) fault_reached(point, 1)
+#define HANG_POINT() fault_hang()
+#define HOST_POINT() fault_last()
 #define CRASH_POINT_AFTER(point, applies, action)                                                                      \
     do {                                                                                                               \
         if (fault_reached(point, applies)) {                                                                           \
@@ -30,6 +37,8 @@ _Noreturn void fault_crash(void);
     } while (0)
 #else
 #define FAULT(point) 0
+#define HANG_POINT() ((void)0)
+#define HOST_POINT() ((void)0)
 #define CRASH_POINT_AFTER(point, applies, action) ((void)0)
 #endif
 #define CRASH_POINT(point, applies) CRASH_POINT_AFTER(point, applies, (void)0)

@@ -1,3 +1,4 @@
+#include <stddef.h>
 #include <stdint.h>
 
 #include "device_procs/data_plane/black_box_cdef.h"
@@ -19,7 +20,8 @@
 #define HANDLER_STACK_BYTES (16 << 10) /* beyond what the kernel itself writes there */
 #define DIED_BY(number) (128 + (number)) /* an exit status, as shells have it */
 
-_Static_assert(sizeof(struct black_box) <= BLACK_BOX_BYTES, "one page");
+_Static_assert(sizeof(struct black_box) <= BLACK_BOX_BYTES, "two pages");
+_Static_assert(offsetof(struct black_box, queues) % 64 == 0 && sizeof(struct black_box_queue) == 64, "a line each");
 
 static const int fault_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 

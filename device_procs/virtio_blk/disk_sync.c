@@ -9,6 +9,7 @@
 
 #include "../data_plane/black_box_cdef.h"
 #include "../data_plane/guest_memory_cdef.h"
+#include "../data_plane/host_call_cdef.h"
 #include "../data_plane/virtqueue_cdef.h"
 #include "backend_cdef.h"
 #include "fallocate_modes.h"
@@ -65,9 +66,11 @@ static struct disk_io *reap(void *opaque)
     state->first = io->next;
     if (state->first == NULL)
         state->last = &state->first;
+    host_call_begins();
     do
         result = call(state->fd, io);
     while (result < 0 && errno == EINTR);
+    host_call_ends();
     io->result = result < 0 ? -errno : (int32_t)result;
     return io;
 }

@@ -14,6 +14,7 @@
 
 #include "../data_plane/black_box_cdef.h"
 #include "../data_plane/guest_memory_cdef.h"
+#include "../data_plane/host_call_cdef.h"
 #include "../data_plane/virtqueue_cdef.h"
 #include "../fault_injection/crash_points.h"
 #include "backend_cdef.h"
@@ -74,7 +75,9 @@ static int submit(void *opaque)
 
     CRASH_POINT(CRASH_BEFORE_SUBMIT, io_uring_sq_ready(ring) > 0);
     while (io_uring_sq_ready(ring) > 0) {
+        host_call_begins();
         result = io_uring_submit(ring);
+        host_call_ends();
         if (result == -EAGAIN || result == -EBUSY)
             return 1;
         if (result < 0 && result != -EINTR)

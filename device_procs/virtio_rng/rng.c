@@ -8,6 +8,7 @@
 
 #include "../data_plane/black_box_cdef.h"
 #include "../data_plane/guest_memory_cdef.h"
+#include "../data_plane/host_call_cdef.h"
 #include "../data_plane/virtqueue_cdef.h"
 #include "../data_plane/device_ops_cdef.h"
 #include "../data_plane/worker_cdef.h"
@@ -87,9 +88,11 @@ static ssize_t read_source(const struct rng *rng, uint32_t bytes)
             continue;
         if (done > 0 && !source_is_readable(rng))
             break;
+        host_call_begins();
         do {
             got = read(rng->fd, segment->host, length);
         } while (got < 0 && errno == EINTR);
+        host_call_ends();
         if (got < 0 && done == 0)
             return -errno;
         if (got > 0)

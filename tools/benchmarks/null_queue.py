@@ -43,7 +43,7 @@ def serve(ram: GuestRam, kick_fd: int, call_fd: int) -> None:
     lib.worker_init(worker)
     worker.ops = ffi.addressof(lib.null_device_ops)
     worker.device = device
-    worker.black_box = black_box
+    worker.life = black_box.queues
     worker.profile = profile
     worker.count = 1
     worker.report_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)

@@ -1,4 +1,4 @@
-"""The black box of one device process: a page that the process writes and main reads (black_box_cdef.h).
+"""The black box of one device process: two pages that the process writes and main reads (black_box_cdef.h).
 
 Main takes nothing in it on trust: a taken-over process can write anything there, at any time. So every
 field is copied once and shown as what it is: a number, or a name from a table.
@@ -17,12 +17,12 @@ _SEALS = 0x1 | 0x2 | 0x4  # SEAL, SHRINK, GROW
 
 
 class BlackBox:
-    """One page, made anew for every process."""
+    """Two pages, made anew for every process."""
 
     __slots__ = ("_map", "fd")
 
     def __init__(self) -> None:
-        """Makes and maps the page.
+        """Makes and maps the pages.
 
         Raises:
             HostError: The host has no memory or descriptor left.
@@ -82,12 +82,23 @@ class BlackBox:
             "signals": int(queue.signals),
         }
 
+    def queue_life(self, index: int) -> tuple[int, int, int, tuple[int, int]]:
+        """How far a queue and its worker have come.
+
+        Returns:
+            The worker's number; its turns and its calls of the host, 0 if this isn't the first of its queues;
+            what the queue has popped and completed.
+        """
+        queue = self._map.queues[index]
+        done = int(queue.popped), int(queue.completed)
+        return int(queue.worker), int(queue.turns), int(queue.host_calls), done
+
     def device_counter(self, place: int) -> int:
         """One of the device's own counters."""
         return int(self._map.device_counters[place])
 
     def close(self) -> None:
-        """Unmaps the page and closes the descriptor."""
+        """Unmaps the pages and closes the descriptor."""
         if self.fd >= 0:
             lib.guest_memory_unmap(self._map, lib.BLACK_BOX_BYTES)
             os.close(self.fd)

@@ -30,6 +30,7 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         "inflight_log.c",
         "virtqueue.c",
         "virtqueue_errors.c",
+        "host_call.c",
         "worker.c",
         "null_device.c",
     )

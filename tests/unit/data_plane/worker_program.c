@@ -83,7 +83,7 @@ static void make_rig(const struct device_ops *ops, void *device, uint32_t queues
     worker_init(&rig.worker);
     rig.worker.ops = ops;
     rig.worker.device = device;
-    rig.worker.black_box = &rig.black_box;
+    rig.worker.life = rig.black_box.queues;
     rig.worker.profile = "a_profile";
     rig.worker.count = queues;
     rig.worker.number = 3;
@@ -294,7 +294,8 @@ static void blocked(void)
     fake_queue_offer(&rig.driver[0], 1);
     fake_queue_publish(&rig.driver[0]);
     CHECK(fake_queue_kick(&rig.driver[0]) >= 0);
-    while (__atomic_load_n(&rig.black_box.queues[0].popped, __ATOMIC_RELAXED) < 21)
+    while (__atomic_load_n(&rig.black_box.queues[0].popped, __ATOMIC_RELAXED) < 21 ||
+           __atomic_load_n(&rig.black_box.queues[0].turns, __ATOMIC_RELAXED) % 2 != 0) /* it waits, and says so */
         sched_yield();
     stop_queue(0);
     CHECK(waiting.waits_left == -1);
@@ -336,6 +337,7 @@ static void random_bytes(void)
         stop_queue(0);
     }
     CHECK(rng.bytes == counted * 16 && rng.rate_waits > 0);
+    CHECK(rig.black_box.queues[0].host_calls == 2 * counted); /* each read of the source, from both ends */
     close(source);
     end_rig();
 }

@@ -16,7 +16,7 @@ DISK = CHECKOUT / "device_procs" / "virtio_blk"
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    names = ("guest_memory.c", "inflight_log.c", "virtqueue.c", "virtqueue_errors.c")
+    names = ("guest_memory.c", "host_call.c", "inflight_log.c", "virtqueue.c", "virtqueue_errors.c")
     sources = [*(DATA_PLANE / name for name in names), *sorted(DISK.glob("*.c"))]
     where = tmp_path_factory.mktemp("disk")
     return build(Path(__file__).with_name("blk_program.c"), where, MEMORY, sources, ("-l:liburing.a",))

@@ -25,7 +25,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     program, image = where / "restricted_ring", where / "image"
     image.write_bytes(bytes(8192))
     source = Path(__file__).with_name("restricted_ring.c")
-    sources = [str(source), f"-I{CHECKOUT}", f"-I{CHECKOUT / 'device_procs' / 'virtio_blk'}"]
+    host_call = CHECKOUT / "device_procs" / "data_plane" / "host_call.c"
+    sources = [str(source), str(host_call), f"-I{CHECKOUT}", f"-I{CHECKOUT / 'device_procs' / 'virtio_blk'}"]
     subprocess.run(["gcc", *C_FLAGS, "-o", str(program), *sources, *LINK_FLAGS], check=True)
     ran = subprocess.run([program, image], capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
