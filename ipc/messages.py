@@ -11,6 +11,7 @@ main -> device                              device -> main
   QUIESCE                                     QUIESCED
   RESET_DEVICE                                RESET_DONE
   GET_METRICS                                 METRICS
+  PING                                        PONG
                                               unasked: BIRTH_CERTIFICATE, STATE, CONFIG_CHANGED,
                                               NEEDS_RESET, LOG, FAILED
 
@@ -128,6 +129,7 @@ def vocabulary_for(config: Schema, state: Schema, metrics: Schema) -> Vocabulary
         "QUIESCE": EMPTY,
         "RESET_DEVICE": EMPTY,
         "GET_METRICS": EMPTY,
+        "PING": EMPTY,  # now and then: whether the control thread still answers
     }
     from_device: dict[str, Schema] = {
         "BIRTH_CERTIFICATE": Record({"text": Bytes(CERTIFICATE_MAX_BYTES)}),
@@ -135,6 +137,7 @@ def vocabulary_for(config: Schema, state: Schema, metrics: Schema) -> Vocabulary
         "QUIESCED": Record({"bases": ListOf(_RING_INDEX, QUEUES_MAX)}),
         "RESET_DONE": EMPTY,
         "METRICS": metrics,
+        "PONG": EMPTY,
         "STATE": Record({"record": state}),
         "CONFIG_CHANGED": Record({"config": _CONFIG_SPACE}),
         "NEEDS_RESET": Record({"reason": Text(200)}),

@@ -113,6 +113,7 @@ class ControlThread:
             "QUIESCE": self._quiesce,
             "RESET_DEVICE": self._reset_device,
             "GET_METRICS": self._get_metrics,
+            "PING": self._ping,
         }
         self._poll = select.poll()
         self._poll.register(channel.fileno(), select.POLLIN)
@@ -285,6 +286,9 @@ class ControlThread:
             self._channel.send(Message("RESET_DONE", {}, message.request_id))
 
         self._stop_then(self._queues.indexes(), answer)
+
+    def _ping(self, message: Message) -> None:
+        self._channel.send(Message("PONG", {}, message.request_id))
 
     def _get_metrics(self, message: Message) -> None:
         self._channel.send(Message("METRICS", self._device.metrics(), message.request_id))

@@ -125,7 +125,7 @@ class DeviceProcess:
         self._known_reason: str | None = None
         self._credit = float(_MESSAGES_AT_ONCE)
         self._credit_at_s = time.monotonic()
-        self._requests: dict[int, tuple[Callable[[Message], None], Timer]] = {}
+        self._requests: dict[int, tuple[Callable[[Message], None], Timer | None]] = {}
         self._reap_timer: Timer | None = None
         self._start_timer: Timer | None = loop.call_later(deadlines.start_s, self._start_is_late)
 
@@ -171,9 +171,12 @@ class DeviceProcess:
             self._send(Message(name, fields, 0, descriptors))
 
     def request(
-        self, name: str, deadline_s: float, on_answer: Callable[[Message], None], answer: str
+        self, name: str, deadline_s: float | None, on_answer: Callable[[Message], None], answer: str
     ) -> None:
-        """Asks the process something; one that doesn't answer with `answer` within deadline_s is killed."""
+        """Asks the process something; one that doesn't answer with `answer` within deadline_s is killed.
+
+        With None the caller counts the time.
+        """
         if self._is_dying:
             return
         request_id = self._channel.new_request_id()
@@ -187,8 +190,19 @@ class DeviceProcess:
             else:
                 self.kill(f"answered {name} with {message.name}")
 
-        self._requests[request_id] = (check, self._loop.call_later(deadline_s, late))
+        timer = None if deadline_s is None else self._loop.call_later(deadline_s, late)
+        self._requests[request_id] = (check, timer)
         self._send(Message(name, {}, request_id))
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has become ready, and is neither killed nor gone."""
+        return self.ready_at_s is not None and not self._is_dying
+
+    @property
+    def owes_answer(self) -> bool:
+        """Whether it has been asked something, and hasn't answered yet."""
+        return bool(self._requests)
 
     @property
     def last_io_fds(self) -> tuple[int, ...]:
@@ -253,7 +267,8 @@ class DeviceProcess:
                 self.kill(f"sent {message.name} as an answer to nothing")
                 return
             on_answer, timer = waiting
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             on_answer(message)
         elif not self._may_speak():
             self.kill(f"sent more than {_MESSAGES_AT_ONCE} messages that nobody had asked for")

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 # At the start of the VM a device that dies this often gives up: nobody waits for twenty tries of a hopeless
 # one.
 _START_TRIES = 3
-# How long QMP waits for a device's counters, which takes it a tenth of a millisecond.
-METRICS_WAIT_S = 1.0
 
 # A device process's own limits (DESIGN §6). Private memory: what Python and its threads' stacks need, with
 # room.
@@ -54,8 +52,8 @@ _log = Logger("supervisor")
 class DeviceSupervisor:
     """Supervises; all methods are for the main thread."""
 
-    __slots__ = ("_events", "_lease", "_memory_fd", "_pause", "_report_limits", "_thread", "_zygotes",
-                 "deadlines", "devices", "is_closing", "loop",
+    __slots__ = ("_events", "_is_watched", "_lease", "_memory_fd", "_pause", "_report_limits", "_thread",
+                 "_zygotes", "deadlines", "devices", "is_closing", "loop",
                  "memory_regions", "restart_limit", "seccomp", "trace", "vm_runs")  # fmt: skip
 
     def __init__(
@@ -80,6 +78,7 @@ class DeviceSupervisor:
         self.vm_runs = False
         self.memory_regions: list[dict[str, Any]] | None = None
         self._memory_fd = -1
+        self._is_watched = False
         self._thread = _thread.get_ident()
         self._lease = lease
         self.deadlines = Deadlines() if deadlines is None else deadlines
@@ -147,6 +146,7 @@ class DeviceSupervisor:
         while True:
             unready = [device for device in self.devices if device.state != READY]
             if not unready:
+                self._begin_to_watch()
                 return
             for device in unready:
                 given_up = device.state in (STOPPED, NEEDS_RESET) or device.is_stuck
@@ -155,6 +155,18 @@ class DeviceSupervisor:
                         f"-device {device.module.driver},id={device.device_id}: {device.last_cause}"
                     )
             self.loop.run_once()
+
+    def _begin_to_watch(self) -> None:
+        """From now on hung processes are found; what that takes is imported when the guest runs."""
+
+        def begin() -> None:
+            from vmm_main.device_supervisor.heartbeat import Heartbeat
+
+            Heartbeat(self).beat()
+
+        if not self._is_watched:
+            self._is_watched = True
+            self.loop.call_later(self.deadlines.beat_s, begin)
 
     # Stop, cont, reboot.
 
@@ -197,9 +209,12 @@ class DeviceSupervisor:
         answers: list[dict[str, Any]] = []
         asked = device.process
         if device.request_metrics(answers.append):
+        asked = device.process
+        if device.request_metrics(answers.append):
             # One that is dying won't answer; its successor wasn't asked.
             self._wait(
-                lambda: bool(answers) or device.process is not asked or device.state == DYING, METRICS_WAIT_S
+                lambda: bool(answers) or device.process is not asked or device.state == DYING,
+                self.deadlines.metrics_s,
             )
         return answers[0] if answers else None
 
@@ -264,6 +279,12 @@ class DeviceSupervisor:
         _log.error(f"the VM is paused: {reason}")
         if self._pause is not None:
             self._pause(reason)
+
+    def report_slow_host(self, device_id: str, text: str) -> None:
+        """A device waits for its back end: nothing is wrong with it, but people wonder."""
+        more = self._admit(device_id, "slow host")
+        if more is not None:
+            _log.warning(f"device {device_id}: {text}{more}")
 
     def log_for(self, device_id: str, level: str, text: str) -> None:
         """Writes what a device process says to the log."""

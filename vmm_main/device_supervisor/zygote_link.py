@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from vmm_main.device_supervisor.deadlines import Deadlines
     from vmm_main.event_loop import EventLoop, Timer
 
     OnMade = Callable[[int | None, str], None]
@@ -38,14 +39,14 @@ class ZygoteLink:
         is_late: Whether an answer hasn't come in time.
     """
 
-    __slots__ = ("_answer_s", "_channel", "_is_deaf", "_is_retired", "_loop", "_on_change", "_pidfd",
-                 "_timer", "_waiting", "is_late", "may_have_strays", "pid")  # fmt: skip
+    __slots__ = ("_answer_s", "_channel", "_deadlines", "_is_deaf", "_is_retired", "_loop", "_on_change",
+                 "_pidfd", "_timer", "_waiting", "is_late", "may_have_strays", "pid")  # fmt: skip
 
     def __init__(
         self,
         loop: EventLoop,
         socket_fd: int,
-        answer_s: float,
+        deadlines: Deadlines,
         on_change: Callable[[], None],
         trace: Callable[[str], None] | None,
     ) -> None:
@@ -54,12 +55,13 @@ class ZygoteLink:
         Args:
             loop: Where answers are taken.
             socket_fd: Our end of the zygote's socket.
-            answer_s: The deadline for its next answer.
+            deadlines: Of the VM.
             on_change: Called after each answer and each end.
             trace: For BULKHEAD_TRACE=ipc.
         """
         self._loop = loop
-        self._answer_s = answer_s
+        self._deadlines = deadlines
+        self._answer_s = deadlines.zygote_s  # the next one's
         self._on_change = on_change
         self._channel = Channel(socket_fd, "zygote", FROM_ZYGOTE, trace=trace)
         self._waiting: dict[int, OnMade] = {}
@@ -178,6 +180,7 @@ class ZygoteLink:
             self.fail(f"zygote: {told}")
             return
         self._expect_nothing()
+        self._answer_s = self._deadlines.warm_zygote_s
         if self._waiting:
             self._expect_answer()
         elif self._is_retired:

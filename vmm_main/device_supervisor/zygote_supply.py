@@ -28,7 +28,7 @@ _log = Logger("zygote")
 class ZygoteSupply:
     """The spawner, its zygotes, and the processes that a zygote made but never told of."""
 
-    __slots__ = ("_answer_s", "_closing", "_current", "_device_pids", "_links", "_loop", "_spawner",
+    __slots__ = ("_closing", "_current", "_deadlines", "_device_pids", "_links", "_loop", "_spawner",
                  "_spawner_pidfd", "_starting", "_strays", "_strays_possible", "_trace")  # fmt: skip
 
     def __init__(
@@ -53,7 +53,7 @@ class ZygoteSupply:
         """
         self._loop = loop
         self._spawner = spawner
-        self._answer_s = deadlines.zygote_s
+        self._deadlines = deadlines
         self._device_pids = device_pids
         self._trace = trace
         self._closing = False
@@ -131,7 +131,7 @@ class ZygoteSupply:
         return [*found, *self._strays.values(), *([self._spawner.pid] if self._spawner_pidfd >= 0 else [])]
 
     def _add(self, socket_fd: int) -> ZygoteLink:
-        link = ZygoteLink(self._loop, socket_fd, self._answer_s, self._on_change, self._trace)
+        link = ZygoteLink(self._loop, socket_fd, self._deadlines, self._on_change, self._trace)
         self._links.append(link)
         self._starting.append(link)
         return link

@@ -34,7 +34,8 @@ def start_vm(tmp_path: Path, no_backoff: None) -> Iterator[StartVm]:
 
         def start(devices: int = 1, *, driver_ok: bool = True, **options: Any) -> SupervisedVm:
             options = {"restart_limit": RESTARTS, **options}
-            vm = SupervisedVm(tmp_path / "uids.lock", [{}] * devices, **options)
+            rngs = options.pop("rngs", [{}] * devices)
+            vm = SupervisedVm(tmp_path / "uids.lock", rngs, **options)
             stack.callback(vm.close)
             for transport in vm.transports if driver_ok else ():
                 transport.driver_ok()

@@ -1,4 +1,4 @@
-"""Kinds of virtio-rng whose processes do wrong at a stage of their start, in one of several ways.
+"""Kinds of real devices whose processes do wrong at a stage of their start, in one of several ways.
 
 A test's zygote imports this (-X bulkhead_extra_kinds=...). The stage is the last one that the black box
 shows. Two kinds end the zygote itself.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import select
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -31,9 +32,18 @@ STAGES = {
 }
 
 
+# Not a stage: when main asks it whether it still answers, and its workers are at work.
+ASKED = "asked"
+_PLACES = {**STAGES, ASKED: lib.STAGE_READY + 1}
+
+
 def _wait() -> None:
     while True:  # for whatever comes from outside; system calls that could wait aren't allowed at every stage
         pass
+
+
+def _block() -> None:
+    select.poll().poll()
 
 
 def _exit() -> None:
@@ -88,16 +98,16 @@ def _flood() -> None:
 
 _control: list[_socket.socket] = []  # a ready process's own
 WAYS: dict[str, Callable[[], object]] = {
-    "wait": _wait, "exit": _exit, "abort": os.abort, "segv": _segv, "refused": _refused,
+    "wait": _wait, "block": _block, "exit": _exit, "abort": os.abort, "segv": _segv, "refused": _refused,
     "flood": _flood, **{saying: partial(_say, packet) for saying, packet in SAYINGS.items()},
 }  # fmt: skip
 # The zygote dies when it has cloned a process, which waits for its maps or has them, and tells nobody.
 ZYGOTE_DIES_BEFORE_MAPS, ZYGOTE_DIES_AFTER_MAPS = "virtio-rng, unmapped", "virtio-rng, mapped"
 
 
-def staged_kind(stage: str, way: str) -> str:
-    """The kind whose process stops at a stage in a way."""
-    return f"virtio-rng: {stage}, {way}"
+def staged_kind(stage: str, way: str, real: str = "virtio-rng") -> str:
+    """The kind whose process is a real one's, and stops at a stage in a way."""
+    return f"{real}: {stage}, {way}"
 
 
 class _Trap:
@@ -111,7 +121,7 @@ class _Trap:
     def set_by(self, kind: str) -> None:
         stage, comma, way = kind.partition(": ")[2].partition(", ")
         if comma:
-            self.stage, self.way = STAGES[stage], way
+            self.stage, self.way = _PLACES[stage], way
 
     def spring_at(self, stage: int) -> None:
         if stage == self.stage:
@@ -145,6 +155,7 @@ def _register() -> None:
     trap = _Trap()
     make_device = zygote.Zygote._make_device
     live, serve = birth.live, control_thread.ControlThread.serve
+    answer = control_thread.ControlThread._ping
 
     def live_trapped(kind: str, jail: Any) -> NoReturn:
         trap.set_by(kind)
@@ -154,6 +165,10 @@ def _register() -> None:
         _control.append(thread._channel._socket)
         trap.spring_at(lib.STAGE_READY)
         serve(thread)
+
+    def answer_trapped(thread: control_thread.ControlThread, message: Message) -> None:
+        trap.spring_at(_PLACES[ASKED])
+        answer(thread, message)
 
     def make_and_die(it: zygote.Zygote, request: Message, birth: Any) -> zygote.ZygoteError | None:
         trap.kills_zygote = request.fields["kind"] == ZYGOTE_DIES_BEFORE_MAPS
@@ -169,14 +184,15 @@ def _register() -> None:
         (zygote, "live", live_trapped),
         (zygote.Zygote, "_make_device", make_and_die),
         (control_thread.ControlThread, "serve", serve_trapped),
+        (control_thread.ControlThread, "_ping", answer_trapped),
     ):
         assert hasattr(owner, name)
         setattr(owner, name, trapped)
-    prepared = control_thread.prepare("virtio-rng")
-    kinds = [staged_kind(stage, way) for stage in STAGES for way in WAYS]
-    for kind in (*kinds, ZYGOTE_DIES_BEFORE_MAPS, ZYGOTE_DIES_AFTER_MAPS):
-        KINDS[kind] = KINDS["virtio-rng"]
-        control_thread._prepared[kind] = prepared
+    kinds = {staged_kind(stage, way, real): real for real in KINDS for stage in _PLACES for way in WAYS}
+    kinds |= dict.fromkeys((ZYGOTE_DIES_BEFORE_MAPS, ZYGOTE_DIES_AFTER_MAPS), "virtio-rng")
+    for kind, real in kinds.items():
+        KINDS[kind] = KINDS[real]
+        control_thread._prepared[kind] = control_thread.prepare(real)
 
 
 if "bulkhead_extra_kinds" in sys._xoptions:

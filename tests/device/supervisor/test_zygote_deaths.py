@@ -98,7 +98,7 @@ def test_a_zygote_that_was_asked_only(start_vm: StartVm, repetitions: Callable[[
 
 
 def test_a_zygote_that_hangs(start_vm: StartVm) -> None:
-    vm = start_vm(deadlines=short_deadlines(zygote_s=DEADLINE_S))
+    vm = start_vm(deadlines=short_deadlines(warm_zygote_s=DEADLINE_S))
     with DriverLoad(vm) as load:
         zygote = zygote_pid(vm)
         os.kill(zygote, signal.SIGSTOP)

@@ -139,20 +139,19 @@ def _query_device_metrics(call: Call) -> dict[str, Any]:
     supervisor, device = _find(call)
     metrics = supervisor.metrics_of(device)
     if metrics is None:
-        raise QmpError(_why_no_answer(device))
+        raise QmpError(_why_no_answer(device, supervisor.deadlines.metrics_s))
     box = device.process.black_box if device.process is not None else None
     queues = [] if box is None else [box.queue_counters(i) for i in range(len(device.queue_max_sizes))]
     return {"id": device.device_id, "metrics": metrics, "queues": queues}
 
 
-def _why_no_answer(device: SupervisedDevice) -> str:
+def _why_no_answer(device: SupervisedDevice, waited_s: float) -> str:
     from vmm_main.device_supervisor.device_state import PAUSED, READY, RUNNING
-    from vmm_main.device_supervisor.supervisor import METRICS_WAIT_S
 
     if device.process is None or device.state not in (READY, RUNNING, PAUSED):
         return f"Device '{device.device_id}' has no process that could answer: its state is {device.state}"
     return (
-        f"Device '{device.device_id}' hasn't answered within {METRICS_WAIT_S:g} s: its process "
+        f"Device '{device.device_id}' hasn't answered within {waited_s:g} s: its process "
         f"{device.process.pid} hangs, or is short of CPU"
     )
 
