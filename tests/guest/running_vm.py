@@ -26,8 +26,9 @@ class RunningVm:
         *arguments: str,
         sockets: int = 1,
         serial: str | None = None,
+        deadlines: str | None = None,
     ) -> None:
-        """Starts it in directory, where its sockets go too."""
+        """Starts it in directory, where its sockets go too; deadlines is for BULKHEAD_DEADLINES."""
         self.paths = [str(directory / f"qmp{index}") for index in range(sockets)]
         command = [program, "-kernel", str(kernel), *arguments]
         for path in self.paths:
@@ -35,8 +36,10 @@ class RunningVm:
         if serial is not None:
             command += ["-serial", serial]
         pipe = subprocess.PIPE if serial == "stdio" else None
+        told = {} if deadlines is None else {"BULKHEAD_DEADLINES": deadlines}
         self.process = subprocess.Popen(
             command,
+            env={**os.environ, **told},
             stdin=pipe,
             stdout=pipe,
             stderr=subprocess.PIPE,
@@ -116,6 +119,7 @@ class BareMetalVm(RunningVm):
         append: str = "",
         sockets: int = 0,
         serial: str = "stdio",
+        deadlines: str | None = None,
     ) -> None:
         """Starts the programme test of the guest; append is for its options.
 
@@ -132,6 +136,7 @@ class BareMetalVm(RunningVm):
             *arguments,
             sockets=sockets,
             serial=serial,
+            deadlines=deadlines,
         )
         if self.process.stdin is not None and self.process.stdout is not None:
             self.use_serial(SerialStream(self.process.stdout.fileno(), self.process.stdin.fileno()))

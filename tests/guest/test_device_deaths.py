@@ -36,14 +36,19 @@ class Reading:
     """A guest that reads from the rng, and a QMP client that keeps the events apart from the answers."""
 
     def __init__(
-        self, start: StartBareMetal, length: int = ENDLESS, policy: str = "", devices: int = 1
+        self,
+        start: StartBareMetal,
+        length: int = ENDLESS,
+        policy: str = "",
+        devices: int = 1,
+        deadlines: str | None = None,
     ) -> None:
         device = f"virtio-rng-device,rng=r0{policy}"
         options = ["-object", "rng-random,id=r0,filename=/dev/zero"]
         for number in range(devices):
             options += ["-device", f"{device},id=rng{number}"]
         append = f"length={length} piece={PIECE}"
-        self.vm: BareMetalVm = start("entropy", *options, append=append, sockets=1)
+        self.vm: BareMetalVm = start("entropy", *options, append=append, sockets=1, deadlines=deadlines)
         self.client: RawClient = self.vm.connect()
         self.events: list[dict[str, Any]] = []
         assert self.vm.report.wait_for("ready") == "0x1"
@@ -173,23 +178,25 @@ def test_system_reset_while_it_reads(read: StartReading) -> None:
 
 
 def test_a_process_that_stands_still_is_killed_for_a_reset(read: StartReading) -> None:
-    reading = read()
+    reading = read(deadlines="reset_s=0.3")
     reading.wait_for_requests(10)
     os.kill(reading.device()["pid"], signal.SIGSTOP)
     reading.ask("system_reset")
     died = reading.wait_for_event("DEVICE_PROCESS_DIED")
-    assert died["cause"] == "RESET_DEVICE not answered within 5 s"
+    assert died["cause"] == "RESET_DEVICE not answered within 0.3 s"
     reading.vm.next_boot()
     assert reading.vm.report.wait_for("ready") == "0x1"
     reading.wait_for_requests(10)
 
 
 def test_a_process_that_stands_still_gives_no_metrics(read: StartReading) -> None:
-    reading = read()
+    reading = read(deadlines="metrics_s=0.3")
     pid = reading.device()["pid"]
     os.kill(pid, signal.SIGSTOP)
     error = reading.answer("query-device-metrics", id="rng0")["error"]["desc"]
-    assert error == (f"Device 'rng0' hasn't answered within 1 s: its process {pid} hangs, or is short of CPU")
+    assert error == (
+        f"Device 'rng0' hasn't answered within 0.3 s: its process {pid} hangs, or is short of CPU"
+    )
     os.kill(pid, signal.SIGCONT)
 
 

@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from vmm_main.device_supervisor.deadlines import Deadlines
     from vmm_main.fd_sets import FdSets
     from vmm_main.vm_config import VmConfig
 
@@ -58,6 +59,7 @@ def start_devices(
         ConfigurationError: A device's resource can't be opened.
         HostError: The host lacks something.
     """
+    deadlines = _deadlines()
     inner = EventLoop()
     loop.nest(inner)
     supervisor = DeviceSupervisor(
@@ -67,6 +69,7 @@ def start_devices(
         UidLease(config.uid_base, len(config.devices)),
         seccomp=config.seccomp_enabled,
         trace=_trace(),
+        deadlines=deadlines,
     )
     try:
         for device in config.devices:
@@ -99,6 +102,16 @@ def _trace() -> Callable[[str], None] | None:
     if b"ipc" in os.environ.get(b"BULKHEAD_TRACE", b"").split(b","):
         return _log_lines
     return None
+
+
+def _deadlines() -> Deadlines | None:
+    """BULKHEAD_DEADLINES, for whoever tests what happens at one of them."""
+    told = os.environ.get(b"BULKHEAD_DEADLINES")
+    if told is None:
+        return None
+    from vmm_main.device_supervisor.told_deadlines import told_deadlines
+
+    return told_deadlines(told)
 
 
 def _log_lines(text: str) -> None:

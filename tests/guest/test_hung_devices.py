@@ -1,0 +1,85 @@
+"""Processes that hang while a guest works and nobody asks them for anything; and a main that stands still."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.guest.conftest import StartBareMetal
+from tests.unit.qmp.raw_client import RawClient
+
+pytestmark = pytest.mark.timeout(300)
+
+HANG_S = 0.5
+DEADLINES = f"beat_s=0.05,hang_s={HANG_S}"
+CAUSE = f"hung: its control thread has answered nothing for {HANG_S:g} s"
+
+
+def device(client: RawClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.execute("query-device-processes")["return"][0]
+    return found
+
+
+def expect_restart(client: RawClient, pid: int) -> None:
+    """The next two events are those of a process that was found to hang."""
+    died, restarted = client.receive(), client.receive()
+    assert died["event"] == "DEVICE_PROCESS_DIED"
+    assert (died["data"]["pid"], died["data"]["cause"]) == (pid, CAUSE)
+    assert restarted["event"] == "DEVICE_PROCESS_RESTARTED"
+    assert device(client)["last-death"] == CAUSE
+
+
+def test_a_disk_that_hangs_while_the_guest_writes(start: StartBareMetal, tmp_path: Path) -> None:
+    """Each write is flushed and read back; the guest sees no error."""
+    image = tmp_path / "image"
+    image.write_bytes(os.urandom(128 << 10))
+    disk = ("-drive", f"id=d0,file={image}", "-device", "virtio-blk-device,drive=d0,id=blk0")
+    vm = start("disk", *disk, append="rounds=300", sockets=1, deadlines=DEADLINES)
+    client = vm.connect()
+    vm.report.wait_for("round")
+    pid = device(client)["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    expect_restart(client, pid)
+    report = vm.report.wait_for_seal()
+    assert (report.number("rounds-wrong"), report.number("errors")) == (0, 0)
+    client.close()
+    vm.expect_end()
+
+
+def test_an_rng_that_hangs_and_a_main_that_stood_still(start: StartBareMetal) -> None:
+    """What main didn't see because it was stopped itself is nobody's fault."""
+    rng = ("-object", "rng-random,id=r0,filename=/dev/zero", "-device", "virtio-rng-device,rng=r0,id=rng0")
+    vm = start("entropy", *rng, append=f"length={1 << 60} piece=64", sockets=1, deadlines=DEADLINES)
+    client = vm.connect()
+    assert vm.report.wait_for("ready") == "0x1"
+    pid = device(client)["pid"]
+    for stopped in ((vm.process.pid,), (pid, vm.process.pid)):
+        for each in stopped:
+            os.kill(each, signal.SIGSTOP)
+        select.select([], [], [], 2 * HANG_S)  # time that must pass
+        for each in reversed(stopped):
+            os.kill(each, signal.SIGCONT)
+        assert device(client)["pid"] == pid
+    os.kill(pid, signal.SIGSTOP)
+    expect_restart(client, pid)
+    assert device(client)["restarts"] == 1
+    client.execute("quit")
+    client.close()
+    vm.expect_end()
+
+
+def test_a_deadline_that_is_none(start: StartBareMetal) -> None:
+    rng = ("-object", "rng-random,id=r0,filename=/dev/zero", "-device", "virtio-rng-device,rng=r0,id=rng0")
+    for told, said in (
+        ("hang=1", "'hang' isn't a deadline; there are beat_s, end_s, hang_s,"),
+        ("hang_s=0,beat_s=1", "hang_s=0: allowed are 0.001 to 86400 seconds"),
+        ("beat_s=soon", "beat_s=soon: allowed are"),
+    ):
+        vm = start("boot", *rng, deadlines=told)
+        assert vm.process.wait(60) == 1
+        assert f"BULKHEAD_DEADLINES: {said}" in vm.errors()
