@@ -44,12 +44,14 @@ class BlackBox:
 class DeviceRig:
     """One device process and everything that it is given."""
 
-    def __init__(self, module: DeviceModule, start: StartProcess, *, seccomp: bool) -> None:
+    def __init__(
+        self, module: DeviceModule, start: StartProcess, *, seccomp: bool, ram: GuestRam | None = None
+    ) -> None:
         self.module = module
         self.seccomp = seccomp
         self.vocabulary = vocabulary_for(module.config_schema, module.state_schema, module.metrics_schema)
         self._start = start
-        self.ram = GuestRam(RAM_BYTES)
+        self.ram = GuestRam(RAM_BYTES) if ram is None else ram
         self.kick_fds: list[int] = []
         self.call_fds: list[int] = []
         self.queues: list[DriverQueue] = []

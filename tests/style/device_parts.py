@@ -1,5 +1,7 @@
 """A device is a folder, two profiles, a folder of tests and a line in the registry: none may be missing.
 
+Among its tests is what every device's attackers make their chains from (tests/device/hostile_driver/).
+
 Read from the files alone, so that a tree with something missing can be looked at too.
 """
 
@@ -55,13 +57,14 @@ def _missing_of(folder: str, there: set[PurePosixPath]) -> Iterator[str]:
     tests = PurePosixPath("tests/device") / folder
     wanted = [own / name for name in OWN_FILES]
     wanted += [PurePosixPath("seccomp_profiles") / f"{folder}_{thread}.json" for thread in THREADS]
-    wanted.append(tests / "__init__.py")
+    wanted += [tests / "__init__.py", tests / "well_formed_requests.py"]
+    has_c = any(path.parent == own and path.suffix == ".c" for path in there)
+    if has_c:
+        wanted.append(tests / "standalone_device.c")
     for path in wanted:
         if path not in there:
             yield f"{path} is missing"
-    if any(path.parent == own and path.suffix == ".c" for path in there) and not any(
-        path.parent == own and path.name.endswith("_cdef.h") for path in there
-    ):
+    if has_c and not any(path.parent == own and path.name.endswith("_cdef.h") for path in there):
         yield f"{own} has C, but no *_cdef.h: Python can't see it"
     # The search for rules that nobody uses traces these (tests/device/sandbox/test_unused_rules.py).
     if not any(path.match(f"{tests}/test_jailed_*.py") for path in there):

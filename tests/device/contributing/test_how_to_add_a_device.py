@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,13 @@ def test_another_text_makes_another_device(document: str, tmp_path: Path) -> Non
 def test_nothing_of_it_is_missing(tree: Path) -> None:
     tests = ("tests/style/test_device_parts.py", "tests/unit/seccomp_profiles/test_profile_files.py")
     assert " passed" in output_of(tree, *PYTEST, *tests)
+
+
+def test_a_hostile_driver_attacks_it(tree: Path) -> None:
+    tests = ("tests/device/hostile_driver", "tests/unit/hostile_driver", "-k", "virtio-echo")
+    passed = re.search(r"(\d+) passed", output_of(tree, *PYTEST, *tests))
+    assert passed is not None
+    assert int(passed[1]) > 100
 
 
 def test_the_command_line_has_it(tree: Path) -> None:
