@@ -88,7 +88,7 @@ class Attack:
         return gpa
 
     def chain(self, request: Request | None = None) -> list[Descriptor]:
-        """A request's buffers in memory, and a descriptor for each; by default the shape's. Not yet linked."""
+        """A request's buffers in memory, and a descriptor each, not yet linked; the shape's by default."""
         request = self.shape if request is None else request
         chain = [Descriptor(self.buffer(content), len(content)) for content in request.readable]
         for length in request.writable:

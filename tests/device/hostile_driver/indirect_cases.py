@@ -62,9 +62,9 @@ def flags_and(more: int) -> Callable[[Attack, Descriptor], None]:
     return change
 
 
-def table_of(length: Callable[[int], int]) -> Callable[[Attack, Descriptor], None]:
+def table_of(length: int) -> Callable[[Attack, Descriptor], None]:
     def change(_attack: Attack, descriptor: Descriptor) -> None:
-        descriptor.length = length(descriptor.length)
+        descriptor.length = length
 
     return change
 
@@ -133,8 +133,8 @@ def _indirect() -> Iterator[tuple[str, Case]]:
         "of 17 bytes": 17,
         "of 2^32-1 bytes": UINT32_MAX,
     }.items():
-        yield f"a table {name}", bad(refers(table_of(lambda _length, of=of: of)), length)  # type: ignore[misc]
-    yield "a table of 2^32-16 bytes", bad(refers(table_of(lambda _length: UINT32_MAX - 15)), not_in_ram)
+        yield f"a table {name}", bad(refers(table_of(of)), length)
+    yield "a table of 2^32-16 bytes", bad(refers(table_of(UINT32_MAX - 15)), not_in_ram)
     places: dict[str, Callable[[Attack], int]] = {
         "in the hole behind RAM": lambda attack: attack.memory.hole_gpa,
         "over the end of RAM": lambda attack: attack.memory.ram_bytes - 8,

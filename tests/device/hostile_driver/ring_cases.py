@@ -43,7 +43,8 @@ def head_is(head: int) -> Act:
 
     def act(attack: Attack) -> None:
         chain = linked(attack.chain())
-        attack.memory.write(attack.queue.desc_gpa + 16 * head, chain[-1].pack()) if head < 2 * NUM else None
+        if head < 2 * NUM:
+            attack.memory.write(attack.queue.desc_gpa + 16 * head, chain[-1].pack())
         attack.queue.put(head)
 
     return act
@@ -89,8 +90,13 @@ def used_ring_spoiled(attack: Attack) -> None:
     attack.offer_well_formed()
 
 
-def writes_64(attack: Attack) -> bool:
-    return sum(attack.shape.writable) >= NUM
+def always(value: int) -> Callable[[Attack], int]:
+    return lambda _attack: value
+
+
+def moved_by(part: str, off: int) -> Callable[[Attack], int]:
+    """Where a part of the queue is, and so much further."""
+    return lambda attack: int(getattr(attack.queue, part)) + off
 
 
 def _indexes() -> Iterator[tuple[str, Case]]:
@@ -164,17 +170,13 @@ def _queues() -> Iterator[tuple[str, Case]]:
     for size in (3, NUM + 1, 2048, 32768):
         yield (
             f"a queue of {size}",
-            bad("the queue size isn't a power of two", "§2.7", num=lambda _attack, size=size: size),  # type: ignore[misc]
+            bad("the queue size isn't a power of two", "§2.7", num=always(size)),
         )
     unaligned = "a ring isn't aligned"
     for part, off in (("desc_gpa", 8), ("avail_gpa", 1), ("used_gpa", 2)):
         yield (
             f"{part} not aligned",
-            bad(
-                unaligned,
-                "§2.7",
-                **{part: lambda attack, part=part, off=off: getattr(attack.queue, part) + off},
-            ),
+            bad(unaligned, "§2.7", **{part: moved_by(part, off)}),
         )
     places: dict[str, Callable[[Attack], int]] = {
         "in the hole": lambda attack: attack.memory.hole_gpa,

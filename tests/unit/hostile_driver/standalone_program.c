@@ -1,7 +1,7 @@
 /*
  * A device's C with its worker, but no Python, no main and no jail, for sanitizers:
  *
- *     standalone_program MEMORY_FD QUEUES KICK_FD... CALL_FD... REGIONS GPA,SIZE,OFFSET,WRITABLE... DEVICE'S ARGUMENTS...
+ *     standalone_program MEMORY_FD QUEUES KICK_FD... CALL_FD... REGIONS GPA,SIZE,OFFSET,WRITABLE... DEVICE'S...
  *
  * It obeys lines on standard input, and answers each:
  *
