@@ -10,11 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from device_procs.device_module import DevicePlan
 from device_procs.device_registry import module_of
 from tests.device.fake_transport import FakeTransport
 from tools.fake_driver.guest_ram import GuestRam
 from vmm_main.device_supervisor.disk_image import open_disk_image
 from vmm_main.device_supervisor.opened_resource import OpenedResource
+from vmm_main.device_supervisor.openers import open_resource
 from vmm_main.device_supervisor.spawner import Spawner
 from vmm_main.device_supervisor.supervised_device import SupervisedDevice
 from vmm_main.device_supervisor.supervisor import DeviceSupervisor
@@ -47,6 +49,7 @@ class SupervisedVm:
         rngs: list[dict[str, Any]],
         *,
         drives: tuple[dict[str, Any], ...] = (),
+        planned: tuple[tuple[str, DevicePlan], ...] = (),
         seccomp: bool = True,
         on_death: str = "restart",
         on_restart_limit: str = "stop",
@@ -59,6 +62,7 @@ class SupervisedVm:
             lock_file: Where uids are leased.
             rngs: Each the values of its -device's keys.
             drives: Each the values of its -drive's keys, but for the id; a disk shows it.
+            planned: Devices of any kinds, each its kind and its plan.
             seccomp: Whether there are filters.
             on_death: Of all devices.
             on_restart_limit: The same.
@@ -66,6 +70,7 @@ class SupervisedVm:
             limits: Others of DeviceSupervisor's.
         """
         self._drives = drives
+        self._planned = planned
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.pauses: list[str] = []
         self._changed = threading.Condition()
@@ -109,7 +114,7 @@ class SupervisedVm:
         with theirs:
             spawner.request_zygote(theirs.fileno())
         self._loop = EventLoop()
-        lease = UidLease(None, len(rngs) + len(self._drives), str(lock_file))
+        lease = UidLease(None, len(rngs) + len(self._drives) + len(self._planned), str(lock_file))
         self.supervisor = DeviceSupervisor(
             self._loop, spawner, ours.detach(), lease, seccomp=seccomp, **self._limits
         )
@@ -121,6 +126,9 @@ class SupervisedVm:
             source = os.open(plan.resources[0].path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             self.supervisor.add(f"rng{number}", module, plan, (OpenedResource(source),), **self._policies)
         self._add_disks()
+        for number, (kind, plan) in enumerate(self._planned):
+            opened = tuple(open_resource(resource, FdSets([])) for resource in plan.resources)
+            self.supervisor.add(f"planned{number}", module_of(kind), plan, opened, **self._policies)
         self._memory = GuestMemory(RAM_BYTES, include_in_core=False)
         self.supervisor.configure_all(self._memory)
         self.supervisor.wait_ready()

@@ -33,5 +33,4 @@ void racing_writer_run(struct racing_writer *writer)
                 store(writer->field, writer->width, writer->values[i]);
         rounds++;
     }
-    writer->rounds = rounds;
 }

@@ -10,11 +10,7 @@ from tools.fake_driver.guest_ram import GuestRam
 
 
 class RacingWriter:
-    """Stores values in a field in turn, without the GIL, until the end of a `with`.
-
-    Attributes:
-        rounds: How often each value was stored; known at the end.
-    """
+    """Stores values in a field in turn, without the GIL, until the end of a `with`."""
 
     def __init__(self, ram: GuestRam, gpa: int, width: int, values: tuple[int, ...]) -> None:
         """Takes a field of width bytes, which must be aligned to that.
@@ -30,7 +26,6 @@ class RacingWriter:
         self._c.count = len(values)
         self._c.values = values
         self._thread = threading.Thread(target=lib.racing_writer_run, args=(self._c,))
-        self.rounds = 0
 
     def __enter__(self) -> RacingWriter:
         self._thread.start()
@@ -41,4 +36,3 @@ class RacingWriter:
     ) -> None:
         self._c.quit = 1
         self._thread.join()
-        self.rounds = int(self._c.rounds)

@@ -9,7 +9,6 @@ struct racing_writer {
     uint32_t count;
     uint64_t values[RACING_VALUES_MAX]; /* in turn */
     uint32_t quit;                      /* set by another thread */
-    uint64_t rounds;                    /* so often each value was stored, until it quit */
 };
 
 /* Stores the values in turn until it is told to quit. */

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from tests.device.hostile_driver.attacked_memory import AttackedMemory, Range
+from tests.device.hostile_driver.attacked_memory import Range
 from tests.device.hostile_driver.declaration import FILL, DeclaredDevice, Request
 from tools.fake_driver.driver_queue import DESC_F_INDIRECT, DESC_F_NEXT, DESC_F_WRITE, DriverQueue
 
@@ -16,6 +17,19 @@ _TABLES_AT = (
 )
 _BUFFERS_AT = 0x8000
 _PLACE = 0x2000
+
+
+class Memory(Protocol):
+    """Guest memory, and where in it what is. See AttackedMemory."""
+
+    ram_bytes: int
+    hole_gpa: int
+    read_only_gpa: int
+    top_at: int
+
+    def read(self, gpa: int, length: int, /) -> bytes: ...
+    def write(self, gpa: int, data: bytes, /) -> None: ...
+    def place_of(self, gpa: int, /) -> int: ...
 
 
 @dataclass
@@ -58,9 +72,7 @@ class Attack:
         allowed: What the device may write, beside the used ring.
     """
 
-    def __init__(
-        self, queue: DriverQueue, memory: AttackedMemory, device: DeclaredDevice, number: int
-    ) -> None:
+    def __init__(self, queue: DriverQueue, memory: Memory, device: DeclaredDevice, number: int) -> None:
         """Rings empty, buffers free.
 
         Args:
@@ -86,6 +98,11 @@ class Attack:
         self._buffers += 1 + len(content) // (_PLACE // 2)
         self.memory.write(gpa, content)
         return gpa
+
+    def reuse_buffers(self) -> None:
+        """Has places for buffers again: nothing that was offered is with the device any more."""
+        assert not self.pending
+        self._buffers = 0
 
     def chain(self, request: Request | None = None) -> list[Descriptor]:
         """A request's buffers in memory, and a descriptor each, not yet linked; the shape's by default."""
