@@ -119,11 +119,13 @@ class DeviceModule:
         writable_config: The fields of its config space that a driver may write: (offset, size) in bytes.
         metrics_schema: Of what it counts.
         counters: Names of what each queue counts where main can read it (Device.count_in()), in that order.
+        makes_per_queue: Descriptors that its process makes for itself, at most one of each for a queue, as
+            /proc names them: "anon_inode:[io_uring]". An audit calls any other a difference.
     """
 
     __slots__ = ("back_end", "completes_in_order", "config_schema", "counters", "driver", "help", "keys",
-                 "kind", "metrics_schema", "objects", "plan", "refers_to", "state_schema", "virtio_id",
-                 "writable_config")  # fmt: skip
+                 "kind", "makes_per_queue", "metrics_schema", "objects", "plan", "refers_to", "state_schema",
+                 "virtio_id", "writable_config")  # fmt: skip
 
     def __init__(
         self,
@@ -143,6 +145,7 @@ class DeviceModule:
         writable_config: tuple[tuple[int, int], ...] = (),
         refers_to: str = "-object",
         counters: tuple[str, ...] = (),
+        makes_per_queue: tuple[str, ...] = (),
     ) -> None:
         self.kind = kind
         self.driver = driver
@@ -153,6 +156,7 @@ class DeviceModule:
         self.plan = plan
         self.refers_to = refers_to
         self.counters = counters
+        self.makes_per_queue = makes_per_queue
         self.back_end = back_end
         self.completes_in_order = completes_in_order
         self.config_schema = config_schema

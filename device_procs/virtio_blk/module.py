@@ -96,6 +96,7 @@ MODULE = DeviceModule(
     ),
     state_schema=EMPTY,
     counters=COUNTERS,
+    makes_per_queue=("anon_inode:[io_uring]",),
     metrics_schema=Record(
         {
             "engine": Choice("io_uring", "preadv"),

@@ -9,13 +9,18 @@ from vmm_main.kvm._kvm import ffi, lib
 def allowed_calls(kind: str) -> list[str]:
     """Every rule of a kind's control and worker thread, as "thread: call (condition)"."""
     _, folder = KINDS[kind]
+    return [
+        f"{thread}: {rule}" for thread in ("control", "worker") for rule in rules_of(f"{folder}_{thread}")
+    ]
+
+
+def rules_of(profile: str) -> list[str]:
+    """Every rule of a profile, as "call (condition)"."""
+    rules = ffi.new("const struct filter_rule **")
     found = []
-    for thread in ("control", "worker"):
-        rules = ffi.new("const struct filter_rule **")
-        count = lib.filters_rules(f"{folder}_{thread}".encode(), rules)
-        for index in range(max(count, 0)):
-            rule = rules[0][index]
-            condition = ffi.string(rule.condition).decode()
-            call = ffi.string(rule.call).decode()
-            found.append(f"{thread}: {call}" + (f" ({condition})" if condition else ""))
+    for index in range(max(lib.filters_rules(profile.encode(), rules), 0)):
+        rule = rules[0][index]
+        condition = ffi.string(rule.condition).decode()
+        call = ffi.string(rule.call).decode()
+        found.append(call + (f" ({condition})" if condition else ""))
     return found

@@ -69,8 +69,8 @@ class DeviceProcess:
 
     __slots__ = ("_backends", "_channel", "_counters", "_credit", "_credit_at_s", "_deadlines", "_death",
                  "_is_dying", "_kill_when_made", "_known_reason", "_last_io", "_listener", "_loop", "_pidfd",
-                 "_reap_timer", "_requests", "_start_timer", "_theirs", "black_box", "certificate", "name",
-                 "pid", "ready_at_s")  # fmt: skip
+                 "_reap_timer", "_requests", "_start_timer", "_theirs", "black_box", "certificate",
+                 "control_inode", "last_io_inode", "name", "pid", "ready_at_s")  # fmt: skip
 
     def __init__(
         self,
@@ -111,6 +111,9 @@ class DeviceProcess:
         except OSError as error:
             self.black_box.close()
             raise HostError(f"can't make a device's control socket: {error.strerror}") from error
+        # What these are in the process's /proc, once main has let go of its ends.
+        self.control_inode = os.fstat(self._theirs.fileno()).st_ino
+        self.last_io_inode = None if last_io is None else last_io.given_inode
         self._channel = Channel(ours.detach(), name, vocabulary.from_device, trace=trace)
         self.pid: int | None = None
         self.ready_at_s: float | None = None

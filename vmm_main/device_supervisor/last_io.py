@@ -9,6 +9,7 @@ request.
 from __future__ import annotations
 
 import _socket
+import posix as os
 import select
 
 from vmm_main.errors import HostError
@@ -36,6 +37,11 @@ class LastIo:
     def given_fd(self) -> int:
         """The end that goes to the process."""
         return self._theirs.fileno()
+
+    @property
+    def given_inode(self) -> int:
+        """Of the end that went to the process: what it is in /proc; before gave() only."""
+        return os.fstat(self._theirs.fileno()).st_ino
 
     def gave(self) -> None:
         """The process has its end, or will never get it."""

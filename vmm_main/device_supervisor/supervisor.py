@@ -230,6 +230,20 @@ class DeviceSupervisor:
         assert self.memory_regions is not None
         return self._memory_fd, self.memory_regions
 
+    def limits_of(self, device: SupervisedDevice) -> dict[str, int]:
+        """The resource limits of a device's processes."""
+        return {"nofile": _DESCRIPTORS, "fsize": device.held.file_bytes, "data": _DATA_BYTES}
+
+    @property
+    def spawner_pid(self) -> int | None:
+        """The spawner, if it is there."""
+        return self._zygotes.spawner_pid
+
+    @property
+    def zygote_pids(self) -> list[int]:
+        """The zygotes that aren't reaped."""
+        return self._zygotes.zygote_pids
+
     def make_process(self, device: SupervisedDevice, process: DeviceProcess) -> None:
         """Asks the zygote for a process; its answer goes to process.made()."""
         fields = {
@@ -237,7 +251,7 @@ class DeviceSupervisor:
             "name": device.device_id[:PROCESS_NAME_CHARACTERS],
             "host_uid": device.uid,
             "host_gid": device.gid,
-            "limits": {"nofile": _DESCRIPTORS, "fsize": device.held.file_bytes, "data": _DATA_BYTES},
+            "limits": self.limits_of(device),
             "seccomp": self.seccomp,
         }
         try:

@@ -127,8 +127,18 @@ class ZygoteSupply:
     @property
     def pids(self) -> list[int]:
         """Of the processes that aren't reaped: spawner and zygotes."""
-        found = [link.pid for link in self._links if link.pid is not None]
-        return [*found, *self._strays.values(), *([self._spawner.pid] if self._spawner_pidfd >= 0 else [])]
+        spawner = self.spawner_pid
+        return [*self.zygote_pids, *self._strays.values(), *([] if spawner is None else [spawner])]
+
+    @property
+    def spawner_pid(self) -> int | None:
+        """The spawner, if it isn't reaped."""
+        return self._spawner.pid if self._spawner_pidfd >= 0 else None
+
+    @property
+    def zygote_pids(self) -> list[int]:
+        """The zygotes that aren't reaped."""
+        return [link.pid for link in self._links if link.pid is not None]
 
     def _add(self, socket_fd: int) -> ZygoteLink:
         link = ZygoteLink(self._loop, socket_fd, self._deadlines, self._on_change, self._trace)

@@ -167,6 +167,11 @@ class Machine:
         """Ends the VM and the process, soon: replies that are under way still go out. Emits SHUTDOWN."""
         self.loop.call_soon(lambda: self._end(guest=False, reason=reason))
 
+    @property
+    def guest_memory_fd(self) -> int:
+        """The descriptor of the guest's memory."""
+        return self._board.memory.fd
+
     def vcpu_thread_ids(self) -> list[int]:
         """The kernel's thread ids of the vCPUs, in their order."""
         return [vcpu.thread_id for vcpu in self._board.vcpus]

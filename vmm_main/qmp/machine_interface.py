@@ -40,6 +40,10 @@ class MachineInterface(Protocol):
     def supervisor(self) -> DeviceSupervisor | None:
         """Of the device processes, if there are devices."""
 
+    @property
+    def guest_memory_fd(self) -> int:
+        """The descriptor of the guest's memory."""
+
     def stop(self) -> None:
         """Pauses the vCPUs and emits STOP; a BulkheadError if they don't run."""
 

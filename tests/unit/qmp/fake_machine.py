@@ -30,6 +30,7 @@ class FakeMachine:
         self.loop = loop
         self.status = "running"
         self.supervisor = None
+        self.guest_memory_fd = 0  # some open descriptor: nothing is kept there
         self.chardevs: dict[str, ChardevBackend] = {}
         self.quit_asked = threading.Event()
         self._listeners: list[Callable[[str, dict[str, Any]], None]] = []

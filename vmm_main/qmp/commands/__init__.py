@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from vmm_main.qmp.commands import block, descriptors, device_processes, inventory, protocol, vm_state
+from vmm_main.qmp.commands import (
+    block,
+    descriptors,
+    device_processes,
+    entitlements,
+    inventory,
+    protocol,
+    vm_state,
+)
 
 TABLES = (
     protocol.TABLE,
@@ -10,5 +18,6 @@ TABLES = (
     inventory.TABLE,
     block.TABLE,
     device_processes.TABLE,
+    entitlements.TABLE,
     descriptors.TABLE,
 )
