@@ -4,7 +4,8 @@
 - device_procs never imports vmm_main.
 - vmm_main imports of a device only its description (module.py), the registry and the type of descriptions;
   and a description imports no back end, or main would have it after all.
-- What is installed imports neither tests nor tools.
+- What is installed imports neither tests nor tools; nor does a command of tools/ that is installed as a
+  package of its own, and of itself by relative imports, since its name changes with that.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 INSTALLED = ("vmm_main", "device_procs", "ipc")
+COMMANDS = "bulkhead_"  # how packages of tools/ that are installed begin
 # Of device_procs, what main may see: these files, and their own imports must stay among them.
 DESCRIPTION = re.compile(r"device_procs(\.device_registry|\.device_module|\.\w+\.module)?")
 
@@ -23,10 +25,11 @@ def violations(root: Path, files: Iterable[PurePosixPath]) -> list[str]:
     """Each import that breaks a rule, as "file:line: why"."""
     found = []
     for path in files:
-        if path.suffix not in (".py", ".pyi") or path.parts[0] not in INSTALLED:
+        is_command = path.parts[0] == "tools" and path.parts[1].startswith(COMMANDS)
+        if path.suffix not in (".py", ".pyi") or not (path.parts[0] in INSTALLED or is_command):
             continue
         for line, module in imported_modules(root, path):
-            why = _complaint(path, module)
+            why = _complaint_of_command(root, path, line, module) if is_command else _complaint(path, module)
             if why is not None:
                 found.append(f"{path}:{line}: {why}")
     return found
@@ -45,6 +48,17 @@ def _complaint(importer: PurePosixPath, module: str) -> str | None:
             return f"vmm_main imports {module}: of a device, main sees only module.py"
         if DESCRIPTION.fullmatch(_module_name(importer)) is not None:
             return f"{importer} imports {module}: main would have a back end by it"
+    return None
+
+
+def _complaint_of_command(root: Path, importer: PurePosixPath, line: int, module: str) -> str | None:
+    own = ".".join(importer.parts[:2])
+    if module == own or module.startswith(f"{own}."):
+        text = (root / importer).read_text(encoding="utf-8").splitlines()[line - 1]
+        is_relative = text.strip().startswith("from .")
+        return None if is_relative else f"{module} isn't called that where it is installed"
+    if module.partition(".")[0] in ("tests", "tools"):
+        return f"{importer.parts[1]} imports {module}, which isn't installed"
     return None
 
 

@@ -23,6 +23,7 @@ from vmm_main.version import VERSION
 
 MADE_BY_BUILDING = {"_build_info.py", "_kvm.abi3.so", "_data_plane.abi3.so"}
 PACKAGES = ("vmm_main", "device_procs", "ipc", "seccomp_profiles")
+COMMANDS = ("bulkhead_audit",)  # packages of tools/
 
 
 def run(*command: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None) -> str:
@@ -105,11 +106,16 @@ def test_the_wheel_is_for_this_platform(wheel: Path) -> None:
 
 def test_the_wheel_holds_the_packages_and_the_launcher(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    in_packages = {name for name in names if name.split("/")[0] in PACKAGES}
+    in_packages = {name for name in names if name.split("/")[0] in (*PACKAGES, *COMMANDS)}
     wanted = {
         str(path)
         for path in project_files()
         if path.parts[0] in PACKAGES and path.suffix in (".py", ".pyi", ".json")
+    }
+    wanted |= {
+        str(path.relative_to("tools"))
+        for path in project_files()
+        if path.parts[0] == "tools" and path.parts[1] in COMMANDS
     }
     assert {name for name in in_packages - wanted if Path(name).name not in MADE_BY_BUILDING} == set()
     assert wanted - in_packages == set()
@@ -122,6 +128,14 @@ def test_the_wheel_holds_the_packages_and_the_launcher(wheel: Path) -> None:
 
 def test_the_command_names_version_and_commit(installed: Path, commit: str) -> None:
     assert run(installed, "--version", environment={}) == f"Bulkhead {VERSION} ({commit})\n"
+
+
+def test_the_audits_command_is_there_too(installed: Path) -> None:
+    audit = installed.with_name("bulkhead-audit")
+    assert run(audit, "--help").startswith("usage: bulkhead-audit ")
+    ran = subprocess.run([audit, "--qmp", "/nowhere"], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "bulkhead-audit: /nowhere: can't connect: No such file or directory\n"
 
 
 def test_the_command_has_help(installed: Path) -> None:

@@ -1,0 +1,163 @@
+"""One audit: asks, looks, compares, and looks again before it calls anything a difference.
+
+Processes come and go while they are looked at. A device that is being made isn't jailed yet, a zygote that is
+asked for a device holds its descriptors for a moment, a thread that is born hasn't put its filter on. So a
+difference counts if a second look shows it again, and a process counts if main names the same one afterwards.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ipc.birth_certificate import CertificateError, certificate_fields
+
+from .aspects import findings_of
+from .finding import DIFFERENCE, OK, UNREAD, Finding
+from .process import Process
+from .process_files import GoneError, UnreadableError
+from .qmp_client import QmpClient, QmpError
+from .vm import Vm
+
+_BETWEEN_LOOKS_S = 0.2
+_MAIN_NAME = "bulkhead"
+_LANDLOCK_CREATE_RULESET = 444  # on every machine
+_LANDLOCK_CREATE_RULESET_VERSION = 1
+
+
+class AuditError(Exception):
+    """The VM can't be audited; the text says why."""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A process, or a device without one.
+
+    Attributes:
+        entitled: What query-process-entitlements says of it.
+        findings: What was found.
+        memory_kib: See Process.memory_kib; None where it can't be read.
+    """
+
+    entitled: dict[str, Any]
+    findings: list[Finding]
+    memory_kib: dict[str, int] | None
+
+
+def audit(client: QmpClient, *, patience_s: float) -> list[Audited]:
+    """Looks until two looks agree, or at most patience_s long: then the last look counts.
+
+    Raises:
+        AuditError: The VM's processes aren't to be seen from here.
+        QmpError: The VM can't be asked.
+    """
+    until_s = time.monotonic() + patience_s
+    before: set[tuple[str, str]] = set()
+    while True:
+        audited, is_steady = _look(client)
+        differing = {
+            (process.entitled["name"], finding.aspect)
+            for process in audited
+            for finding in process.findings
+            if finding.verdict == DIFFERENCE
+        }
+        if (is_steady and differing <= before) or time.monotonic() > until_s:
+            return audited
+        before = differing if is_steady else set()
+        client.wait(_BETWEEN_LOOKS_S)
+
+
+def _look(client: QmpClient) -> tuple[list[Audited], bool]:
+    """What is found now, and whether every process was settled and stayed the same all along."""
+    asked = client.execute("query-process-entitlements")
+    processes: list[Process] = []
+    try:
+        for entitled in asked:
+            if "pid" in entitled:
+                try:
+                    processes.append(Process(entitled))
+                except GoneError as error:
+                    if entitled["role"] == "main":
+                        raise AuditError(
+                            f"{error}: run the audit where the VM runs, in its pid namespace"
+                        ) from error
+        _check_main(processes[0])
+        for process in processes:
+            if process.role == "device":
+                _take_certificate(client, process)
+        vm = Vm(processes, host_landlock())
+        looked = {process.name: _examine(process, vm) for process in processes if process.role != "zygote"}
+        zygotes = [_examine(process, vm) for process in processes if process.role == "zygote"]
+    finally:
+        for process in processes:
+            process.files.close()
+    is_steady = _identities(client.execute("query-process-entitlements")) == _identities(asked)
+    is_steady = is_steady and all(entitled["settled"] or "pid" not in entitled for entitled in asked)
+    is_steady = is_steady and not any(looked[name] is None for name in looked) and None not in zygotes
+    audited = []
+    for entitled in asked:
+        if entitled["role"] == "zygote":
+            found = zygotes.pop(0) if zygotes else None
+        else:
+            found = looked.get(entitled["name"])
+        audited.append(found or Audited(entitled, [_not_looked_at(entitled)], None))
+    return audited, is_steady
+
+
+def _examine(process: Process, vm: Vm) -> Audited | None:
+    """None if it has gone meanwhile."""
+    try:
+        findings = findings_of(process, vm)
+        try:
+            memory: dict[str, int] | None = process.memory_kib
+        except UnreadableError:
+            memory = None  # it is no entitlement: the report leaves it out
+    except GoneError:
+        return None
+    if not process.entitled["settled"]:
+        findings = [_not_looked_at(process.entitled)]
+    return Audited(process.entitled, findings, memory)
+
+
+def _not_looked_at(entitled: dict[str, Any]) -> Finding:
+    state = entitled.get("state", "")
+    if "pid" not in entitled:
+        verdict = OK if state in ("stopped", "needs-reset") else UNREAD
+        return Finding("process", "one", f"none: the device is {state}", verdict)
+    return Finding("process", "one", f"was replaced or made while it was looked at ({state})", UNREAD)
+
+
+def _identities(asked: list[dict[str, Any]]) -> list[tuple[str, int | None, bool]]:
+    return [(entitled["name"], entitled.get("pid"), entitled["settled"]) for entitled in asked]
+
+
+def _check_main(process: Process) -> None:
+    """Whether the numbers that main gives its processes mean the same here."""
+    name = process.status["Name"]
+    if name != _MAIN_NAME:
+        raise AuditError(
+            f"process {process.pid} is {name!a} and not the VM's main process: run the audit where the VM "
+            "runs, in its pid namespace"
+        )
+
+
+def _take_certificate(client: QmpClient, process: Process) -> None:
+    try:
+        told = client.execute("query-birth-certificate", id=process.name)
+        if told["pid"] == process.pid:  # otherwise the second question shows that it was replaced
+            process.certificate = certificate_fields(told["text"].encode("utf-8", "backslashreplace"))
+    except (QmpError, CertificateError) as error:
+        process.certificate_fault = str(error)
+
+
+def host_landlock() -> int:
+    """The version of Landlock that this host's kernel has; 0 for none."""
+    number = ctypes.CDLL(None, use_errno=True).syscall(
+        ctypes.c_long(_LANDLOCK_CREATE_RULESET),
+        None,
+        ctypes.c_size_t(0),
+        ctypes.c_uint(_LANDLOCK_CREATE_RULESET_VERSION),
+    )
+    return max(int(number), 0)

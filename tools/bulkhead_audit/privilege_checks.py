@@ -1,0 +1,171 @@
+"""Who a process is, and what the kernel lets it do: user, capabilities, filters, limits, children."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .finding import CERTIFIED, OK, UNREAD, Finding, judge
+from .process import Process, Thread
+from .vm import Vm
+
+# <linux/capability.h>
+_CAPABILITIES = {"DAC_READ_SEARCH": 2, "SETGID": 6, "SETUID": 7, "SETPCAP": 8, "SYS_ADMIN": 21, "SETFCAP": 31}
+_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+# What a zygote needs to make devices, and what a spawner must have for the zygotes that it execs.
+_ALLOWED_CAPABILITIES = {
+    "zygote": ("SETUID", "SETGID"),
+    "spawner": ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "DAC_READ_SEARCH", "SETFCAP"),
+}
+_FILTER_MODE = "2"
+_LIMITS = (("nofile", "Max open files"), ("fsize", "Max file size"), ("data", "Max data size"))
+_HIGHEST_CAPABILITY = 63
+
+
+def parentage(process: Process, vm: Vm) -> Iterator[Finding]:
+    """Main made it (or had it made), in its own session, and it has made nobody that main doesn't know."""
+    parent, session = process.parent_and_session
+    if process.role != "main":
+        main = vm.main.pid
+        yield judge("parent", f"main, {main}", str(parent), is_allowed=parent == main)
+    if process.role in ("device", "spawner"):
+        yield judge("session", f"its own, {process.pid}", str(session), is_allowed=session == process.pid)
+    children = ", ".join(f"{pid} ({name})" for pid, name in vm.strangers.get(process.pid, []))
+    allowed = "none that isn't listed here" if process.role == "main" else "none"
+    yield judge("children", allowed, children or "none", is_allowed=not children)
+
+
+def user(process: Process, vm: Vm) -> Iterator[Finding]:
+    """Real, effective, saved and file system's; groups; of a device, what its user namespace maps."""
+    uid, gid = process.entitled["uid"], process.entitled["gid"]
+    for aspect, name, allowed in (("user", "Uid", uid), ("group", "Gid", gid)):
+        found = sorted({int(number) for number in process.status[name].split()})
+        yield judge(aspect, str(allowed), ", ".join(map(str, found)), is_allowed=found == [allowed])
+    if process.role != "device":
+        return
+    groups = process.status["Groups"]
+    if uid != vm.main.entitled["uid"]:
+        yield judge("further groups", "none", groups or "none", is_allowed=not groups)
+    else:
+        same = groups == vm.main.status["Groups"]
+        yield judge("further groups", "main's", "main's" if same else groups or "none", is_allowed=same)
+    for name, allowed in (("uid_map", uid), ("gid_map", gid)):
+        found_map = " ".join(process.files.text(name).split())
+        yield judge(name, f"0 {allowed} 1", found_map, is_allowed=found_map == f"0 {allowed} 1")
+
+
+def capabilities(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """Of every thread, in every set; what the bounding set of an ordinary user holds can't be had."""
+    names = _ALLOWED_CAPABILITIES.get(process.role, ())
+    allowed = sum(1 << _CAPABILITIES[name] for name in names)
+    is_users = process.entitled["uid"] != 0 and process.role in ("main", "spawner")
+    excess: dict[str, int] = {}
+    for thread in _own_threads(process):
+        for name in _SETS:
+            if name != "CapBnd" or not is_users:
+                excess[name] = excess.get(name, 0) | (int(thread.status[name], 16) & ~allowed)
+    found = ", ".join(f"{name} {_names(mask)}" for name, mask in excess.items() if mask)
+    shown = f"at most {', '.join(names)}" if names else "none"
+    yield judge("capabilities", shown, found or ("no others" if names else "none"), is_allowed=not found)
+
+
+def no_new_privs(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """No exec can give a thread more."""
+    missing = [str(thread.tid) for thread in _own_threads(process) if thread.status["NoNewPrivs"] != "1"]
+    found = f"not set in thread {', '.join(missing)}" if missing else "set"
+    yield judge("no_new_privs", "set", found, is_allowed=not missing)
+
+
+def system_calls(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """The threads there are, and the filters on each."""
+    entitled = process.entitled["threads"]
+    known = {tid: kind["thread"] for kind in entitled for tid in kind["ids"]}
+    # At most one kind has threads whose numbers main doesn't know: a device's workers.
+    others = next((kind["thread"] for kind in entitled if len(kind["ids"]) < kind["most"]), None)
+    by_kind: dict[str | None, list[Thread]] = {}
+    for thread in _own_threads(process):
+        by_kind.setdefault(known.get(thread.tid, others), []).append(thread)
+    excess = by_kind.get(None, [])
+    for kind in entitled:
+        threads = by_kind.get(kind["thread"], [])
+        excess += threads[kind["most"] :]
+        if threads:
+            yield _filters_of(kind["thread"], threads, kind["profiles"], kind["system-calls"])
+    allowed = ", ".join(f"{kind['most']} {kind['thread']}" for kind in entitled if kind["most"])
+    yield _judge_threads(allowed, excess)
+
+
+def spawner_system_calls(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """It has no filter, and one thread."""
+    mode = process.status["Seccomp"]
+    yield Finding(
+        "system calls", "all: it takes one byte and execs", "all" if mode == "0" else "filtered", OK
+    )
+    yield _judge_threads("1", _own_threads(process)[1:])
+
+
+def _judge_threads(allowed: str, excess: list[Thread]) -> Finding:
+    found = ", ".join(f"{thread.tid} ({thread.status['Name']})" for thread in excess)
+    found = f"also {found}" if found else "no others"
+    return judge("threads", f"at most {allowed}", found, is_allowed=not excess)
+
+
+def _filters_of(kind: str, threads: list[Thread], profiles: list[str], calls: list[str]) -> Finding:
+    aspect = f"system calls of {kind}"
+    if not profiles:
+        return judge(aspect, "those of its profile", "all: -disable-seccomp was given", is_allowed=False)
+    number = len({call.split()[0] for call in calls})
+    allowed = f"{number} ({len(calls)} rules), by {' and '.join(profiles)}"
+    wrong = [
+        f"thread {thread.tid}: {thread.status['Seccomp_filters']} filters, mode {thread.status['Seccomp']}"
+        for thread in threads
+        if thread.status["Seccomp"] != _FILTER_MODE or int(thread.status["Seccomp_filters"]) != len(profiles)
+    ]
+    right = f"{len(profiles)} filter{'s' if len(profiles) > 1 else ''} on each of {len(threads)}"
+    return judge(aspect, allowed, "; ".join(wrong) or right, is_allowed=not wrong)
+
+
+def limits(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """A device's; a host's lower limit stands."""
+    asked = [(name, process.entitled["limits"][key]) for key, name in _LIMITS]
+    for name, allowed in (*asked, ("Max core file size", 0)):
+        found = process.limits[name]
+        is_allowed = found != "unlimited" and int(found) <= allowed
+        yield judge(f"limit: {name[4:]}", f"at most {allowed}", found, is_allowed=is_allowed)
+
+
+def dumpable(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """/proc gives the files of a process that can't be dumped to root, whoever it runs as."""
+    owner, uid = process.files.stat("fd").st_uid, process.entitled["uid"]
+    if uid == 0:
+        yield Finding("dumpable", "no", "can't be told: it runs as root", UNREAD)
+    else:
+        yield judge("dumpable", "no", "no" if owner == 0 else "yes", is_allowed=owner == 0)
+
+
+def landlock(process: Process, vm: Vm) -> Iterator[Finding]:
+    """Nobody can see it from outside: what counts is what the process said of itself at its birth."""
+    allowed = f"version {vm.host_landlock}" if vm.host_landlock else "none: this host has none"
+    if process.certificate is None:
+        yield judge("birth certificate", "one", process.certificate_fault, is_allowed=False)
+        return
+    version = process.certificate["landlock"]
+    found = f"version {version}, by its birth certificate" if version else "none, by its birth certificate"
+    yield judge("Landlock", allowed, found, is_allowed=version >= vm.host_landlock)
+
+
+def certified(aspect: str, allowed: str, found: str, *, is_allowed: bool) -> Finding:
+    """A finding by what a process said of itself at its birth."""
+    finding = judge(aspect, allowed, f"{found}, by its birth certificate", is_allowed=is_allowed)
+    return finding if not is_allowed else Finding(aspect, allowed, finding.found, CERTIFIED)
+
+
+def _own_threads(process: Process) -> list[Thread]:
+    return [thread for thread in process.threads if not thread.is_kernels]
+
+
+def _names(mask: int) -> str:
+    known = {number: name for name, number in _CAPABILITIES.items()}
+    bits = [bit for bit in range(_HIGHEST_CAPABILITY + 1) if mask >> bit & 1]
+    if len(bits) > len(known):
+        return f"{mask:#x}"
+    return "+".join(known.get(bit, f"number {bit}") for bit in bits)

@@ -1,0 +1,222 @@
+"""What a process can reach: namespaces, network, files, descriptors, memory shared with others, code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .descriptors import EVENTFD, IO_URING, Descriptor
+from .finding import OK, Finding, judge
+from .mappings import Mapping
+from .privilege_checks import certified
+from .process import Process
+from .vm import Vm
+
+_ROOT_OPTIONS = {"ro", "nosuid", "nodev", "noexec"}
+# Memory that the kernel gives every process; the last two can't be written to by anybody.
+_KERNELS_CODE = ("[vdso]", "[vsyscall]")
+_STANDARD = (0, 1, 2)
+
+
+def namespaces(process: Process, vm: Vm) -> Iterator[Finding]:
+    """A device's are its own, but for the VM's empty net namespace."""
+    for kind, link in process.namespaces.items():
+        others = sorted(vm.namespace_owners[link] - {process.name})
+        if link in vm.namespaces_around[kind]:
+            others = others if "main" in others else ["the host", *others]
+        allowed = "this VM's alone" if kind == "net" else "its own"
+        shared = [name for name in others if kind != "net" or name in ("main", "the host")]
+        found = f"{link}, that of {' and '.join(shared)}" if shared else link
+        yield judge(f"{kind} namespace", allowed, found, is_allowed=not shared)
+
+
+def certified_namespaces(process: Process, vm: Vm) -> Iterator[Finding]:
+    """The same by the birth certificate."""
+    assert process.certificate is not None
+    for link in process.certificate["namespaces"]:
+        kind = link.partition(":")[0]
+        around = link in vm.namespaces_around.get(kind, set())
+        found = f"{link}, that of the host" if around else link
+        allowed = "this VM's alone" if kind == "net" else "its own"
+        yield certified(f"{kind} namespace", allowed, found, is_allowed=not around)
+
+
+def zygote_namespaces(process: Process, vm: Vm) -> Iterator[Finding]:
+    """It has the VM's net namespace; without uids to give, a user namespace in which it makes others."""
+    own = {"net"}
+    if any(other.role == "device" for other in vm.processes) and not _has_own_uids(vm):
+        own.add("user")
+    for kind in sorted(own):
+        link = process.namespaces[kind]
+        around = link in vm.namespaces_around[kind]
+        found = f"{link}, that of the host" if around else link
+        yield judge(f"{kind} namespace", "not the host's", found, is_allowed=not around)
+
+
+def network(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """Nothing but a loopback."""
+    lines = process.files.text("net/dev").splitlines()[2:]
+    names = [line.partition(":")[0].strip() for line in lines]
+    found = ", ".join(names) or "none"
+    yield judge("network interfaces", "lo at most", found, is_allowed=set(names) <= {"lo"})
+
+
+def mounts(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """One, empty and read-only."""
+    yield _judge_mounts(process.files.text("mountinfo"))
+    names = process.files.names("root")
+    shown = ", ".join(sorted(names)[:5])
+    yield judge("root directory", "empty", shown or "empty", is_allowed=not names)
+
+
+def certified_mounts(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """The same by the birth certificate."""
+    assert process.certificate is not None
+    finding = _judge_mounts(process.certificate["mountinfo"])
+    yield certified("mounts", finding.allowed, finding.found, is_allowed=finding.verdict == OK)
+
+
+def certificate(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """What a process said of itself at its birth still is so."""
+    told = process.certificate
+    if told is None:
+        return
+    links = set(process.namespaces.values())
+    wrong = [link for link in told["namespaces"] if link not in links]
+    if told["mountinfo"] != process.files.text("mountinfo"):
+        wrong.append("its mounts")
+    if told["uid_map"] != process.files.text("uid_map"):
+        wrong.append("its uid_map")
+    found = f"it had {', '.join(wrong)}" if wrong else "the same"
+    yield judge("birth certificate", "as it is now", found, is_allowed=not wrong)
+
+
+def descriptors(process: Process, vm: Vm) -> Iterator[Finding]:
+    """Of a device: what it was given, and what it makes for itself, which nobody else has."""
+    makes = {one["what"]: one["most"] for one in process.entitled["own-descriptors"]}
+    made: dict[str, int] = {}
+    given = {descriptor: _role(process, descriptor) for descriptor in process.descriptors}
+    links = {descriptor.link for descriptor, role in given.items() if role is not None}
+    for descriptor, role in given.items():
+        if role is not None:
+            is_allowed = role["access"] == "rw" or descriptor.access in (role["access"], "")
+            allowed = f"{role['role']} ({role['access']})"
+            yield judge("descriptor", allowed, str(descriptor), is_allowed=is_allowed)
+        elif descriptor.is_null and descriptor.number in _STANDARD:
+            yield Finding("descriptor", "/dev/null", str(descriptor), OK)
+        elif descriptor.link in makes:
+            made[descriptor.link] = made.get(descriptor.link, 0) + 1
+            is_few = made[descriptor.link] <= makes[descriptor.link]
+            yield _judge_own(process, vm, descriptor, links, is_few=is_few)
+        else:
+            yield judge("descriptor", "none of this kind", str(descriptor), is_allowed=False)
+
+
+def _role(process: Process, descriptor: Descriptor) -> dict[str, Any] | None:
+    entitled: list[dict[str, Any]] = process.entitled["descriptors"]
+    return next((role for role in entitled if descriptor.is_the(role)), None)
+
+
+def _judge_own(process: Process, vm: Vm, descriptor: Descriptor, given: set[str], *, is_few: bool) -> Finding:
+    others: set[str] = set()
+    if descriptor.link == EVENTFD and descriptor.eventfd_id is not None:
+        others = vm.eventfd_owners[descriptor.eventfd_id] - {process.name}
+    allowed = "its own, nobody else's"
+    found = f"{descriptor}, also held by {' and '.join(sorted(others))}" if others else str(descriptor)
+    strange: tuple[str, ...] = ()
+    if descriptor.link == IO_URING:
+        allowed = "its own ring, on what it was given"
+        sockets = [role for role in process.entitled["descriptors"] if "inode" in role]
+        ends = {f"socket:[{role['inode']}]" for role in sockets if "device" not in role}
+        names = given | ends | {link.rpartition("/")[2] for link in given}
+        strange = tuple(name for name in descriptor.registered if name not in names)
+        found += f" with {', '.join(strange or descriptor.registered) or 'nothing'}"
+    return judge("descriptor", allowed, found, is_allowed=is_few and not others and not strange)
+
+
+def simple_descriptors(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """Of a spawner and a zygote: one socket, to main."""
+    sockets = 0
+    for descriptor in process.descriptors:
+        if descriptor.is_null and descriptor.number in _STANDARD:
+            yield Finding("descriptor", "/dev/null", str(descriptor), OK)
+            continue
+        sockets += 1
+        is_allowed = descriptor.link.startswith("socket:") and sockets == 1
+        yield judge("descriptor", "its socket to main, nothing else", str(descriptor), is_allowed=is_allowed)
+
+
+def inherited_descriptors(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """Of main: what it opens closes on exec, so what doesn't was left open by whoever started it."""
+    strange = [
+        str(descriptor)
+        for descriptor in process.descriptors
+        if not descriptor.closes_on_exec and descriptor.number not in _STANDARD
+    ]
+    count = len(process.descriptors)
+    found = f"left open by who started it: {'; '.join(strange)}" if strange else f"{count}, all opened by it"
+    yield judge("descriptors", "standard ones, and what it was told to open", found, is_allowed=not strange)
+
+
+def shared_memory(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """What is mapped shared is meant to be."""
+    rings = {one["what"] for one in process.entitled["own-descriptors"]}
+    for mapping in process.mappings:
+        if not mapping.is_shared:
+            continue
+        roles = [role for role in process.entitled["shared-memory"] if mapping.is_the(role)]
+        if roles:
+            is_allowed = roles[0]["writable"] or not mapping.is_writable
+            access = "rw" if roles[0]["writable"] else "r"
+            yield judge(
+                "shared memory", f"{roles[0]['role']} ({access})", str(mapping), is_allowed=is_allowed
+            )
+        elif mapping.path in rings or (process.role == "main" and mapping.path.startswith("anon_inode:kvm-")):
+            yield Finding("shared memory", "shared with the kernel alone", str(mapping), OK)
+        else:
+            yield judge("shared memory", "none of this kind", str(mapping), is_allowed=False)
+
+
+def code(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """Nothing is both code and writable, and all code comes from files."""
+    wrong = [str(mapping) for mapping in process.mappings if mapping.is_executable and not _is_code(mapping)]
+    yield judge("code", "from files, not writable", "; ".join(wrong) or "so", is_allowed=not wrong)
+
+
+def _is_code(mapping: Mapping) -> bool:
+    return mapping.path in _KERNELS_CODE or (
+        not mapping.is_writable and not mapping.is_shared and mapping.inode != 0
+    )
+
+
+def mapped_files(process: Process, vm: Vm) -> Iterator[Finding]:
+    """A device maps no file but those of the program, which main and its zygote map too."""
+    wrong = sorted(
+        {
+            mapping.path
+            for mapping in process.mappings
+            if mapping.inode
+            and not mapping.is_shared
+            and (mapping.device, mapping.inode) not in vm.program_files
+        }
+    )
+    found = ", ".join(wrong) or "no others"
+    yield judge("mapped files", "the program's", found, is_allowed=not wrong)
+
+
+def _judge_mounts(mountinfo: str) -> Finding:
+    """The lines: id, parent, device, root, mount point, options, ..., "-", type, source, options."""
+    lines = [line.split() for line in mountinfo.splitlines()]
+    allowed = "one, empty: tmpfs on / (ro,nosuid,nodev,noexec)"
+    found = ", ".join(f"{line[line.index('-') + 1]} on {line[4]} ({line[5]})" for line in lines[:5])
+    is_allowed = len(lines) == 1 and lines[0][4] == "/" and "tmpfs" in lines[0]
+    is_allowed = is_allowed and set(lines[0][5].split(",")) >= _ROOT_OPTIONS
+    found = found if len(lines) <= 5 else f"{found} and {len(lines) - 5} more"
+    return judge("mounts", allowed, found, is_allowed=is_allowed)
+
+
+def _has_own_uids(vm: Vm) -> bool:
+    return any(
+        process.role == "device" and process.entitled["uid"] != vm.main.entitled["uid"]
+        for process in vm.processes
+    )

@@ -1,0 +1,92 @@
+"""All processes of one VM together: what one of them may have depends on what the others have."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from functools import cached_property
+
+from .descriptors import EVENTFD
+from .process import NAMESPACES, Process
+from .process_files import GoneError, UnreadableError
+
+
+class Vm:
+    """The processes, each of which can be read.
+
+    Attributes:
+        main: The main process.
+        processes: All, main first.
+        host_landlock: The version of Landlock that this host's kernel has; 0 for none.
+    """
+
+    def __init__(self, processes: list[Process], host_landlock: int) -> None:
+        self.main = next(process for process in processes if process.role == "main")
+        self.processes = processes
+        self.host_landlock = host_landlock
+
+    @cached_property
+    def namespaces_around(self) -> dict[str, set[str]]:
+        """Of each kind, those that no device may be in: the audit's own, and main's if it can be seen."""
+        around = {kind: {os.readlink(f"/proc/self/ns/{kind}")} for kind in NAMESPACES}
+        try:
+            for kind, link in self.main.namespaces.items():
+                around[kind].add(link)
+        except UnreadableError:
+            return around  # of somebody else's VM; the audit's own are what is left
+        return around
+
+    @cached_property
+    def namespace_owners(self) -> dict[str, set[str]]:
+        """The names of the VM's processes that are in a namespace, by its link."""
+        owners: dict[str, set[str]] = defaultdict(set)
+        for process in self.processes:
+            try:
+                for link in process.namespaces.values():
+                    owners[link].add(process.name)
+            except (UnreadableError, GoneError):
+                continue  # told where it is that process's turn
+        return owners
+
+    @cached_property
+    def eventfd_owners(self) -> dict[int, set[str]]:
+        """The names of the VM's processes that hold an eventfd, by its number."""
+        owners: dict[int, set[str]] = defaultdict(set)
+        for process in self.processes:
+            try:
+                for descriptor in process.descriptors:
+                    if descriptor.link == EVENTFD and descriptor.eventfd_id is not None:
+                        owners[descriptor.eventfd_id].add(process.name)
+            except (UnreadableError, GoneError):
+                continue  # told where it is that process's turn
+        return owners
+
+    @cached_property
+    def program_files(self) -> set[tuple[int, int]]:
+        """Device and inode of every file that main or a zygote has mapped, shared memory aside."""
+        found = set()
+        for process in self.processes:
+            if process.role in ("main", "zygote"):
+                found |= {
+                    (mapping.device, mapping.inode)
+                    for mapping in process.mappings
+                    if mapping.inode and not (mapping.is_shared and mapping.is_writable)
+                }
+        return found
+
+    @cached_property
+    def strangers(self) -> dict[int, list[tuple[int, str]]]:
+        """Number and name of each process that one of the VM's has made and main doesn't know, by parent."""
+        known = {process.pid for process in self.processes}
+        found: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        for entry in os.listdir("/proc"):
+            if entry.isdecimal() and int(entry) not in known:
+                try:
+                    with open(f"/proc/{entry}/stat", encoding="utf-8", errors="backslashreplace") as stat:
+                        name, _, rest = stat.read().rpartition(")")
+                except (FileNotFoundError, ProcessLookupError):
+                    continue  # it has ended meanwhile
+                parent = int(rest.split()[1])
+                if parent in known:
+                    found[parent].append((int(entry), name.partition("(")[2]))
+        return found
