@@ -95,9 +95,11 @@ static struct disk_io *do_first(struct uring_state *state)
     state->first = io->next;
     if (state->first == NULL)
         state->last = &state->first;
+    host_call_begins();
     do
         result = fallocate(state->fd, mode, (off_t)io->offset, (off_t)io->length);
     while (result < 0 && errno == EINTR);
+    host_call_ends();
     io->result = result < 0 ? -errno : 0;
     return io;
 }

@@ -209,8 +209,6 @@ class DeviceSupervisor:
         answers: list[dict[str, Any]] = []
         asked = device.process
         if device.request_metrics(answers.append):
-        asked = device.process
-        if device.request_metrics(answers.append):
             # One that is dying won't answer; its successor wasn't asked.
             self._wait(
                 lambda: bool(answers) or device.process is not asked or device.state == DYING,
