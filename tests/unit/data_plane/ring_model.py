@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
+from hypothesis.vendor.pretty import RepresentationPrinter
+
 NEXT, WRITE, INDIRECT = 1, 2, 4
 SEGMENTS_MAX = 1024
 
@@ -27,6 +29,10 @@ class Region:
             if any(self.content[at : at + 16])
         }
         return f"Region({self.gpa:#x}, {len(self.content)} bytes, writable={self.writable}, {lines})"
+
+    def _repr_pretty_(self, printer: RepresentationPrinter, cycle: bool) -> None:
+        """The same for Hypothesis, which refuses to print a failing case of a hundred thousand bytes."""
+        printer.text(repr(self))
 
 
 @dataclass
