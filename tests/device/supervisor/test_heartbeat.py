@@ -121,6 +121,15 @@ def test_found_at_work_and_at_rest(start_kind: StartKind, kind: str, way: str) -
     assert work.vm.pauses == []
 
 
+def test_found_before_a_driver_comes(start_vm: StartVm) -> None:
+    """One of two, and the other isn't taken for it."""
+    vm = start_vm(2, driver_ok=False, deadlines=short_deadlines(beat_s=BEAT_S, hang_s=HANG_S))
+    os.kill(vm.pid(1), signal.SIGSTOP)
+    assert wait_for_deaths(vm, 1) == [CONTROL_HANGS]
+    assert {data["id"] for _, data in vm.events} == {"rng1"}
+    assert vm.call(lambda: vm.device(1).state) == "ready"
+
+
 @pytest.mark.parametrize("way", ["wait", "block"])
 @pytest.mark.parametrize("kind", KINDS_AT_WORK)
 def test_a_control_thread_that_loops_or_blocks(start_kind: StartKind, kind: str, way: str) -> None:
@@ -238,7 +247,7 @@ def test_who_waits_with_reason_is_let_alone(
         process.black_box._map.crash_point = 0
     assert vm.transports[2].queues[0].wait(HANGS_AFTER_S) == (0, 2048)
     assert disk.wait()[1].status == OK
-    assert min(beats.answered.values()) >= ONCE_S / BEAT_S / 2
+    assert min(beats.answered.values()) > HANG_S / BEAT_S, "too few beats to have told anything"
     assert set(beats.answered) == {"rng0", "rng1", "rng2", "disk0"}
 
 
@@ -267,12 +276,11 @@ def test_main_and_a_device_that_stood_still_together(start_kind: StartKind) -> N
         wait_for_time(ONCE_S)
         os.kill(pid, signal.SIGCONT)
 
-    for _ in range(2):
-        sigstop(work)
-        wait_until(work.vm, lambda: beats.asked["rng0"] > beats.answered["rng0"])
-        work.vm.call(stand_still)
-        work.begin()
-        work.finish()
+    sigstop(work)
+    wait_until(work.vm, lambda: beats.asked["rng0"] > beats.answered["rng0"])
+    work.vm.call(stand_still)
+    work.begin()
+    work.finish()
     wanted = beats.answered["rng0"] + 3
     wait_until(work.vm, lambda: beats.answered["rng0"] >= wanted)
     assert (work.vm.events, work.vm.pid()) == ([], pid)
