@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from types import TracebackType
 
 from tests.device.supervised_vm import HANGS_AFTER_S, SupervisedVm
@@ -57,6 +58,13 @@ class DriverLoad:
         if self._error is not None:
             raise self._error
         assert done, "the device makes no progress"
+
+    def wait_for_requests(self) -> None:
+        """The same, and until the device has some of the next ones: a batch has just ended when it tells."""
+        self.wait_for_progress()
+        expires = time.monotonic() + HANGS_AFTER_S
+        while self.in_flight == 0:
+            assert time.monotonic() < expires, "the driver offers nothing"
 
     @property
     def in_flight(self) -> int:

@@ -76,7 +76,7 @@ def test_at_work(start_vm: StartVm, repetitions: Callable[[int], int], number: s
     vm, kills, hits = start_vm(), repetitions(50), 0
     with DriverLoad(vm) as load:
         for _ in range(kills):
-            load.wait_for_progress()
+            load.wait_for_requests()
             pid = vm.pid()
             hits += load.in_flight > 0
             os.kill(pid, number)

@@ -15,7 +15,6 @@ from tests.device.supervisor.conftest import StartVm
 from tests.device.supervisor.driver_load import DriverLoad
 from tests.device.supervisor.kinds_in_turn import KINDS_OPTION, KindsInTurn
 from tests.device.supervisor.staged_kinds import SAYINGS, staged_kind
-from vmm_main.device_supervisor import supervisor
 
 # What follows the READY that each of them says first, as a pattern of the cause of death.
 CAUSES = {
@@ -97,12 +96,10 @@ def test_silence_is_found_when_it_is_asked(start_vm: StartVm) -> None:
     assert vm.events[0][1]["cause"] == "GET_METRICS not answered within 0.2 s"
 
 
-def test_who_dies_when_it_is_asked_is_not_waited_for(
-    start_vm: StartVm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_dies_when_it_is_asked_is_not_waited_for(start_vm: StartVm) -> None:
     """Nor is its successor, which knows of no question."""
-    monkeypatch.setattr(supervisor, "METRICS_WAIT_S", 3600.0)
     vm = start_vm()
+    vm.supervisor.deadlines.metrics_s = 3600.0
     pid = vm.pid()
     os.kill(pid, signal.SIGSTOP)
     dead = threading.Timer(0.2, os.kill, (pid, signal.SIGKILL))
