@@ -169,7 +169,7 @@ OTHER_WAYS = [
         # Memory.
         ("mmap", (0, 4096, _READ_WRITE, _ANONYMOUS, _NONE, 0), "mmmm."),
         ("munmap", (1, 1), "mmmm.", _KNOWN_BAD),
-        ("mremap", (1, 1, 1, 0), "mmmm.", _KNOWN_BAD),
+        ("mremap", (1, 1, 1, 0), "mmaa.", _KNOWN_BAD),
         ("brk", (0,), "mmmm."),
         ("mprotect", (0, 0, mmap.PROT_READ), "mmm.."),
         ("pkey_mprotect", (0, 0, mmap.PROT_READ, _NONE), "....."),

@@ -85,7 +85,7 @@ static int take_arguments(int count, char **arguments)
 
     CHECK(count > 3);
     worker_init(&worker);
-    worker.black_box = &black_box;
+    worker.life = &black_box.queues[0];
     worker.profile = "none";
     worker.report_fd = eventfd(0, EFD_NONBLOCK);
     worker.count = (uint32_t)atoi(arguments[2]);

@@ -160,6 +160,7 @@ TABLE = Table(
             _query_birth_certificate,
             Member("id", STR, "The device's id."),
             returns=BIRTH_CERTIFICATE,
+            asked={"id": "rng0"},
             example={"id": "rng0", "pid": 4711, "text": "landlock\x006\x00"},
         ),
     ),
