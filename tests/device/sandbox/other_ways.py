@@ -139,7 +139,7 @@ OTHER_WAYS = [
         ("fsync", (_NONE,), "....."),
         ("fdatasync", (_NONE,), "..m..", errno.EBADF),
         ("sync_file_range", (_NONE, 0, 0, 0), "....."),
-        ("fallocate", (_NONE, 0, 0, 1), "..m..", errno.EBADF),
+        ("fallocate", (_NONE, 3, 0, 1), "..m..", errno.EBADF),
         ("io_uring_enter", (_NONE, 0, 0, 0, 0, 0), "..m..", errno.EBADF),
         ("copy_file_range", (_NONE, 0, _NONE, 0, 1, 0), "....."),
         ("sendfile", (_NONE, _NONE, 0, 1), "....."),
