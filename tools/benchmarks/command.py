@@ -120,6 +120,17 @@ def parser() -> argparse.ArgumentParser:
     recovery.add_argument(
         "--kills", type=_positive, default=50, metavar="N", help="kills, one a second (%(default)d)"
     )
+    latency = benchmarks.add_parser(
+        "qmp-latency",
+        help="QMP's answers beside a hostile device process",
+        description="Measure round trips of query-status beside a device process that is quiet, that talks "
+        "as much as it may, that floods main and is restarted for ever, that signals its driver without end.",
+        epilog="Exit status: 0 measured and within the budgets, 1 over one, 2 not measured.",
+    )
+    latency.add_argument("--rounds", type=_positive, default=5, metavar="N", help="rounds (%(default)d)")
+    latency.add_argument(
+        "--count", type=_positive, default=2000, metavar="N", help="round trips in each (%(default)d)"
+    )
     return made
 
 
@@ -131,6 +142,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.benchmark == "disk":
         packages = {**debian_packages.FOR_BUILDING, **debian_packages.FOR_BENCHMARKS}
         return _in_environment(options, packages, options.rounds, options.count)
+    if options.benchmark == "qmp-latency":
+        return _in_environment(options, debian_packages.FOR_BUILDING, options.rounds, options.count)
     if options.benchmark == "recovery":
         return _in_environment(options, debian_packages.FOR_BUILDING, options.kills)
     try:
@@ -153,7 +166,7 @@ def _in_environment(options: argparse.Namespace, packages: Iterable[str], *numbe
     except SetupError as error:
         print(f"tools/bench: {error}", file=sys.stderr)
         return STATUS_NOT_MEASURED
-    module = f"tools.benchmarks.{options.benchmark}"
+    module = f"tools.benchmarks.{options.benchmark.replace('-', '_')}"
     command = [str(python), "-m", module, *map(str, numbers)]
     return subprocess.run(command, cwd=CHECKOUT, check=False).returncode
 

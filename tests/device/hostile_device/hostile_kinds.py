@@ -18,7 +18,7 @@ from ipc.messages import Message
 from tests.device.hostile_device import call_attacks
 from tests.device.hostile_device.attack import READY, Attack
 from tests.device.hostile_device.hostile_process import HostileProcess
-from tests.device.hostile_device.table import attacks_on, kind_name
+from tests.device.hostile_device.table import attacks_on, numbered_kind
 
 _real_kinds = dict(KINDS)
 # This process's, once it is known which it is.
@@ -103,7 +103,7 @@ def _register() -> None:
         _, vocabulary = control_thread.prepare(kind)
         hostile = _hostile_module(module_of(kind))
         for number, attack in enumerate(attacks_on(module_of(kind))):
-            name = kind_name(kind, number)
+            name = numbered_kind(kind, number)
             attacks[name] = attack
             KINDS[name] = described
             control_thread._prepared[name] = (hostile, vocabulary)

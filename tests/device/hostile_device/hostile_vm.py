@@ -18,7 +18,7 @@ from tests.device.hostile_device.main_without_kvm import RAM_BYTES
 from tests.device.hostile_device.neighbours import BLOCKS, RNG_LENGTH, Neighbours
 from tests.device.hostile_device.qmp_watch import HANGS_AFTER_S, QmpEvents, QmpWatch
 from tests.device.hostile_device.scoreboard import Scoreboard
-from tests.device.hostile_device.table import attacks_on, kind_name
+from tests.device.hostile_device.table import kind_name
 from tests.device.virtio_blk.disk_load import BLOCK_BYTES
 from tools.fake_driver.driver_queue import DriverQueue
 from tools.fake_driver.guest_ram import GuestRam
@@ -31,6 +31,15 @@ _QUEUE_SIZE = 64
 # How long main waits for what it asks for: its own seconds would make a test of minutes.
 SHORT = {"quiesce_s": 0.5, "reset_s": 0.5, "last_breath_s": 0.1}
 ENOUGH = 1_000_000
+
+
+def hostile_environment(fifo: Path, restarts: int, deadlines: dict[str, float]) -> dict[str, str]:
+    """What hostile_main.py wants in its environment."""
+    return {
+        "HOSTILE_KINDS": str(fifo),
+        "HOSTILE_LIMITS": json.dumps({"restarts": restarts, **deadlines}),
+        "HOSTILE_LIBRARY": str(calls_extension.LIBRARY),
+    }
 
 
 class Driver:
@@ -97,13 +106,13 @@ class HostileVm:
             deadlines: Of main's.
         """
         self.kind = kind
-        self._attacks = attacks_on(module_of(kind))
         self.image, self.bad_image = directory / "image", directory / "bad"
         for image in (self.image, self.bad_image):
             image.write_bytes(bytes(BLOCKS * BLOCK_BYTES))
         self.log = directory / "log"
         (directory / "kernel").write_bytes(b"")
-        self._kinds_in, self._kinds_out = os.pipe()
+        os.mkfifo(directory / "kinds")
+        self._kinds_fd = os.open(directory / "kinds", os.O_RDWR | os.O_CLOEXEC)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(HANGS_AFTER_S)
         if first is not None:
@@ -111,9 +120,7 @@ class HostileVm:
         environment = {
             **os.environ,
             "HOSTILE_DRIVER": str(theirs.fileno()),
-            "HOSTILE_KINDS": str(self._kinds_in),
-            "HOSTILE_LIMITS": json.dumps({"restarts": restarts, **deadlines}),
-            "HOSTILE_LIBRARY": str(calls_extension.LIBRARY),
+            **hostile_environment(directory / "kinds", restarts, deadlines),
         }
         path = str(directory / "qmp")
         command = [
@@ -130,7 +137,7 @@ class HostileVm:
                 command,
                 cwd=CHECKOUT,
                 env=environment,
-                pass_fds=(theirs.fileno(), self._kinds_in),
+                pass_fds=(theirs.fileno(),),
                 stderr=subprocess.PIPE,
             )
         self._take_descriptors()
@@ -180,8 +187,7 @@ class HostileVm:
 
     def name_next(self, attack: Attack, times: int = 1) -> None:
         """Has the device's next processes make an attack."""
-        number = next(n for n, each in enumerate(self._attacks) if each.name == attack.name)
-        os.write(self._kinds_out, f"{kind_name(self.kind, number)}\n".encode() * times)
+        os.write(self._kinds_fd, f"{kind_name(self.kind, attack)}\n".encode() * times)
 
     def neighbours(self) -> Neighbours:
         """The other devices, under load."""
@@ -191,17 +197,22 @@ class HostileVm:
         rng.fill(RNG_LENGTH)
         return Neighbours(self.ram, self.drivers[DISK].queues[0], rng)
 
+    def _bad(self) -> dict[str, Any]:
+        (found,) = [each for each in self.qmp.ask("query-device-processes") if each["id"] == "bad"]
+        return dict(found)
+
     def pid_or_none(self) -> int | None:
         """Of the hostile device's process, if there is one now."""
-        (found,) = [each for each in self.qmp.ask("query-device-processes") if each["id"] == "bad"]
-        pid: int | None = found.get("pid")
+        pid: int | None = self._bad().get("pid")
         return pid
 
     def state(self) -> str:
         """Of the hostile device."""
-        (found,) = [each for each in self.qmp.ask("query-device-processes") if each["id"] == "bad"]
-        state: str = found["state"]
-        return state
+        return str(self._bad()["state"])
+
+    def restarts(self) -> int:
+        """How often it was restarted."""
+        return int(self._bad()["restarts"])
 
     # What main takes of the host.
 
@@ -230,6 +241,6 @@ class HostileVm:
             self.process.stderr.close()
         self.qmp.close()
         self._socket.close()
-        for fd in (self._kinds_in, self._kinds_out, *self._eventfds):
+        for fd in (self._kinds_fd, *self._eventfds):
             os.close(fd)
         self.ram.close()

@@ -1,9 +1,6 @@
 """Bulkhead's real main process with everything but KVM: its vCPU is whoever writes to its driver socket.
 
-Started as the command is, with two descriptors in the environment: HOSTILE_DRIVER, a SOCK_SEQPACKET
-socket, and HOSTILE_KINDS, the reading end of a pipe from which each new process of the first device takes the
-name of its kind, a line each; none means its own kind. HOSTILE_LIMITS is a map of what is to be otherwise
-than in a real VM: "restarts" and deadlines. HOSTILE_LIBRARY is what calls_extension.py has compiled.
+Started as hostile_main.py is, with HOSTILE_DRIVER, the descriptor of a SOCK_SEQPACKET socket.
 """
 
 from __future__ import annotations
@@ -14,15 +11,10 @@ import os
 import socket
 import sys
 import threading
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from device_procs.device_registry import module_of
+from tests.device.hostile_device import hostile_main
 from vmm_main import start
-from vmm_main.device_supervisor import device_start, restart_policy
-from vmm_main.device_supervisor.deadlines import Deadlines
-from vmm_main.device_supervisor.spawner import Spawner
-from vmm_main.device_supervisor.supervisor import DeviceSupervisor
 from vmm_main.guest_memory import GuestMemory
 from vmm_main.machine import machine
 from vmm_main.virtio_mmio.virtio_device import VringSetup
@@ -31,31 +23,7 @@ if TYPE_CHECKING:
     from vmm_main.device_supervisor.supervised_device import SupervisedDevice
 
 RAM_BYTES = 16 << 20
-KINDS = "tests.device.hostile_device.hostile_kinds"
 _PACKET_BYTES = 1 << 16
-
-
-class KindInTurn:
-    """A device's description that names another kind for its next process, if the pipe has one."""
-
-    def __init__(self, module: Any, pipe_fd: int) -> None:
-        self._module = module
-        self._pipe_fd = pipe_fd
-        os.set_blocking(pipe_fd, False)
-
-    @property
-    def kind(self) -> str:
-        """Asked for once per process."""
-        name = b""
-        try:
-            while (byte := os.read(self._pipe_fd, 1)) not in (b"", b"\n"):
-                name += byte
-        except BlockingIOError:
-            pass  # nothing is written: its own
-        return name.decode() or str(self._module.kind)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
 
 
 class RemoteTransport:
@@ -144,40 +112,10 @@ class BoardWithoutKvm:
         self.memory.close()
 
 
-def _name_kinds() -> None:
-    """Has the first device ask the pipe for the kind of each of its processes."""
-    modules: list[Any] = []
-
-    def module_in_turn(kind: str) -> Any:
-        found: Any = module_of(kind)
-        modules.append(found if modules else KindInTurn(found, int(os.environ["HOSTILE_KINDS"])))
-        return modules[-1]
-
-    vars(device_start)["module_of"] = module_in_turn
-
-
-def _apply_limits() -> None:
-    limits = json.loads(os.environ["HOSTILE_LIMITS"])
-    deadlines = Deadlines()
-    options: dict[str, Any] = {"deadlines": deadlines}
-    for name, value in limits.items():
-        if name == "restarts":
-            options["restart_limit"] = value
-        else:
-            setattr(deadlines, name, value)
-    restart_policy.SHORT_LIFE_S = 0.0  # every life counts as a long one
-    vars(device_start)["DeviceSupervisor"] = partial(DeviceSupervisor, **options)
-    library = os.environ["HOSTILE_LIBRARY"]
-    zygote_options = ("-X", f"bulkhead_extra_kinds={KINDS}", "-X", f"hostile_library={library}")
-    vars(device_start)["Spawner"] = partial(Spawner, zygote_options=zygote_options)
-
-
 def main() -> int:
     """Runs the VM."""
-    for name in ("HOSTILE_DRIVER", "HOSTILE_KINDS"):
-        os.set_inheritable(int(os.environ[name]), False)
-    _name_kinds()
-    _apply_limits()
+    os.set_inheritable(int(os.environ["HOSTILE_DRIVER"]), False)
+    hostile_main.apply()
     vars(machine)["MicroVm"] = BoardWithoutKvm
     return start.main(sys.argv[1:])
 

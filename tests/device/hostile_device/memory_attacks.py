@@ -134,3 +134,6 @@ SHARED = (
     _refuses("a lock on a descriptor", _fcntl(37, _LOCK), "fcntl"),
     _refuses("the flags of its control socket", lambda it: it.socket.setblocking(True), "ioctl"),
 )  # fmt: skip
+
+# Without an end: what tools/bench qmp-latency measures beside.
+CALLS = Attack("call eventfds without end", _calls_without_end)

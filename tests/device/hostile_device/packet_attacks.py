@@ -185,3 +185,19 @@ DEATHS = tuple(
     Attack(f"its death at {name}", _die, when=name, trigger=trigger, dies="ended by itself.*")
     for name, trigger in _AT
 )
+
+
+def _talks(it: HostileProcess) -> None:
+    while True:
+        it.say("LOG", level="info", text="x" * 1000)
+        it.wait_for(0, _PAUSE_MS)
+
+
+def _floods(it: HostileProcess) -> None:
+    it.flood(it.packet("LOG", 0, {"level": "info", "text": "x" * 1000}))
+
+
+# Without an end: what tools/bench qmp-latency measures beside. Allowed are 50 messages a second.
+_PAUSE_MS = 21
+TALK = Attack("talk, as much as is allowed", _talks)
+FLOOD = Attack("more than is allowed", _floods)

@@ -32,7 +32,7 @@ def perform(vm: HostileVm, neighbours: Neighbours, attack: Attack) -> None:
     if attack.trigger == STOP:
         vm.qmp.ask("cont")
     assert attack.trigger == STOP or not vm.qmp.has_heard("STOP")
-    expect_recovery(vm)
+    expect_recovery(vm, is_replaced=attack.dies is not None)
     expect_all_well(vm, neighbours, answered)
 
 
@@ -86,11 +86,17 @@ def check_cause(cause: str, pattern: str) -> None:
     assert len(cause) < _CAUSE_CHARACTERS
 
 
-def expect_recovery(vm: HostileVm) -> None:
-    """A driver that resets the device has a good one again, in a process of its own kind."""
-    vm.qmp.forget()
-    vm.qmp.ask("device_process_restart", id="bad")
-    vm.qmp.wait_for("DEVICE_PROCESS_RESTARTED", id="bad")
+def expect_recovery(vm: HostileVm, *, is_replaced: bool = False) -> None:
+    """A driver that resets the device has a good one again, in a process of its own kind.
+
+    Args:
+        vm: The VM.
+        is_replaced: Whether there is such a process already.
+    """
+    if not is_replaced:
+        vm.qmp.forget()
+        vm.qmp.ask("device_process_restart", id="bad")
+        vm.qmp.wait_for("DEVICE_PROCESS_RESTARTED", id="bad")
     driver = vm.drivers[BAD]
     driver.reset()
     driver.driver_ok()

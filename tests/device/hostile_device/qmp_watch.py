@@ -22,8 +22,7 @@ class QmpWatch:
     """
 
     def __init__(self, path: str, pause_s: float = _PAUSE_S) -> None:
-        self._client = RawClient(path)
-        self._client.negotiate()
+        self._path = path
         self._pause_s = pause_s
         self.round_trips_s: list[float] = []
         self._stops = threading.Event()
@@ -31,6 +30,8 @@ class QmpWatch:
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> QmpWatch:
+        self._client = RawClient(self._path)
+        self._client.negotiate()
         self._thread.start()
         return self
 

@@ -5,6 +5,7 @@ A kind inherits all of it by being registered.
 
 from __future__ import annotations
 
+from device_procs.device_registry import module_of
 from tests.device.hostile_device import call_attacks, memory_attacks, packet_attacks, schema_attacks
 
 TYPE_CHECKING = False
@@ -23,9 +24,13 @@ GENERAL = (
 )
 
 
+# What there is no row for: tests of their own and a benchmark have them go on.
+WITHOUT_END = (*call_attacks.STORMS, packet_attacks.TALK, packet_attacks.FLOOD, memory_attacks.CALLS)
+
+
 def attacks_on(module: DeviceModule) -> list[Attack]:
-    """All that there are of a kind, storms included."""
-    return [*GENERAL, *call_attacks.STORMS, *schema_attacks.attacks_of(module, all_wrong=True)]
+    """All that there are of a kind."""
+    return [*GENERAL, *WITHOUT_END, *schema_attacks.attacks_of(module, all_wrong=True)]
 
 
 def rows(module: DeviceModule, *, full: bool) -> list[Attack]:
@@ -33,6 +38,12 @@ def rows(module: DeviceModule, *, full: bool) -> list[Attack]:
     return [*GENERAL, *schema_attacks.attacks_of(module, all_wrong=full)]
 
 
-def kind_name(kind: str, number: int) -> str:
-    """How the zygote knows a process that makes the attack of that number of its kind's."""
+def numbered_kind(kind: str, number: int) -> str:
+    """How the zygote knows a process that makes the attack of that number: short, whatever it is called."""
     return f"{kind}: attack {number}"
+
+
+def kind_name(kind: str, attack: Attack) -> str:
+    """The same, of an attack."""
+    names = [each.name for each in attacks_on(module_of(kind))]
+    return numbered_kind(kind, names.index(attack.name))

@@ -1,0 +1,47 @@
+"""`tools/bench qmp-latency`: it asks a real main beside real attacks, and says when the budget is broken."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tools.benchmarks import qmp_latency
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def test_it_measures_beside_real_attacks(capsys: pytest.CaptureFixture[str]) -> None:
+    status = qmp_latency.main(1, 300)
+    said = capsys.readouterr().out
+    assert status in (0, qmp_latency.STATUS_OVER_BUDGET)
+    medians = re.findall(r"^(\w+), raw: each round's median in ms: ([\d.]+)$", said, re.MULTILINE)
+    assert [way for way, _ in medians] == list(qmp_latency.WAYS)
+    assert all(0.001 < float(each) < 10_000 for _, each in medians)
+    died = re.search(r"slowest [\d.]+ ms, (\d+) processes died$", said, re.MULTILINE)
+    assert died is not None
+    assert int(died[1]) > 0
+
+
+def test_answers_that_are_too_late_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = {"floods": qmp_latency.BUDGET_P99_MS + 0.1}
+    monkeypatch.setattr(qmp_latency, "measure", lambda way, count: ([late.get(way, 1.0)] * count, 0))
+    assert qmp_latency.main(2, 200) == qmp_latency.STATUS_OVER_BUDGET
+    said = capsys.readouterr().out
+    assert "budget: qmp-latency, floods: 99 % within 20 ms: OVER BUDGET" in said
+    assert said.count("within budget") == len(qmp_latency.WAYS) - 1
+    late.clear()
+    assert qmp_latency.main(2, 200) == 0
+
+
+def test_a_vm_that_does_not_run_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def paused(_way: str, _count: int) -> tuple[list[float], int]:
+        raise qmp_latency.LatencyError("the VM doesn't run: paused")
+
+    monkeypatch.setattr(qmp_latency, "measure", paused)
+    assert qmp_latency.main(1, 1) == qmp_latency.STATUS_NOT_MEASURED
+    assert "tools/bench: the VM doesn't run: paused" in capsys.readouterr().err
