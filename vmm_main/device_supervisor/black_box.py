@@ -11,6 +11,10 @@ import posix as os
 from vmm_main.errors import HostError
 from vmm_main.kvm._kvm import ffi, lib
 
+# QMP's numbers have 64 bits with a sign, and its clients refuse a whole answer for one that is larger. Two of
+# these have room together.
+COUNTER_MAX = (1 << 62) - 1
+
 # <linux/memfd.h>, <linux/fcntl.h>: the page can't be shrunk under main's feet, which would be a SIGBUS.
 _F_ADD_SEALS = 1033
 _SEALS = 0x1 | 0x2 | 0x4  # SEAL, SHRINK, GROW
@@ -76,10 +80,10 @@ class BlackBox:
         """What a queue has done: popped, completed, kicks, signals."""
         queue = self._map.queues[index]
         return {
-            "popped": int(queue.popped),
-            "completed": int(queue.completed),
-            "kicks": int(queue.kicks),
-            "signals": int(queue.signals),
+            "popped": min(int(queue.popped), COUNTER_MAX),
+            "completed": min(int(queue.completed), COUNTER_MAX),
+            "kicks": min(int(queue.kicks), COUNTER_MAX),
+            "signals": min(int(queue.signals), COUNTER_MAX),
         }
 
     def queue_life(self, index: int) -> tuple[int, int, int, tuple[int, int]]:
@@ -95,7 +99,7 @@ class BlackBox:
 
     def device_counter(self, place: int) -> int:
         """One of the device's own counters."""
-        return int(self._map.device_counters[place])
+        return min(int(self._map.device_counters[place]), COUNTER_MAX)
 
     def close(self) -> None:
         """Unmaps the pages and closes the descriptor."""

@@ -1,10 +1,12 @@
 """What a device has counted since the VM's start: its present process's counters, and those of the dead ones.
 
 Processes count in their black boxes, so that nothing has to be asked of them. Main takes the numbers for what
-they are: a hostile process can say any.
+they are: a hostile process can say any, and gets no further than COUNTER_MAX.
 """
 
 from __future__ import annotations
+
+from vmm_main.device_supervisor.black_box import COUNTER_MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,5 +34,6 @@ class DeviceCounters:
         if black_box is not None:
             for index in range(self._queues):
                 for place, name in enumerate(self._names):
-                    found[name] += black_box.device_counter(index * len(self._names) + place)
+                    counted = black_box.device_counter(index * len(self._names) + place)
+                    found[name] = min(found[name] + counted, COUNTER_MAX)
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import select
 import time
+from typing import Any
 
 from tests.device.hostile_device.attack import METRICS, READY, RESET, RUN, STOP, Attack
 from tests.device.hostile_device.hostile_vm import BAD, HostileVm
@@ -14,6 +15,7 @@ from tests.device.hostile_device.qmp_watch import HANGS_AFTER_S
 # What an answer of QMP's may take: main waits a second at most for what a client asks of the hostile device.
 QMP_DEADLINE_S = 5.0
 _CAUSE_CHARACTERS = 1200
+_INT64_MAX = (1 << 63) - 1
 _BEFORE_READY = ("READY",)
 
 
@@ -41,6 +43,7 @@ def expect_all_well(vm: HostileVm, neighbours: Neighbours, answered: int) -> Non
     neighbours.wait_for_turns()
     assert vm.watch.slowest_since(answered) < QMP_DEADLINE_S
     assert vm.qmp.ask("query-status")["status"] == "running"
+    check_numbers(vm.qmp.ask("query-blockstats"))
 
 
 def begin(vm: HostileVm, attack: Attack) -> None:
@@ -74,9 +77,18 @@ def expect_answers(vm: HostileVm) -> None:
     """The hostile process lives, and does what it is asked for."""
     pid = vm.pid_or_none()
     metrics = vm.qmp.ask("query-device-metrics", id="bad")
-    assert all(isinstance(value, int) for queue in metrics["queues"] for value in queue.values())
+    check_numbers(metrics["queues"])
     assert vm.pid_or_none() == pid
     assert not vm.qmp.has_heard("DEVICE_PROCESS_DIED")
+
+
+def check_numbers(answer: Any) -> None:
+    """Every number in an answer is one that QMP's clients can read, whatever a process has counted."""
+    if isinstance(answer, dict | list):
+        for each in answer.values() if isinstance(answer, dict) else answer:
+            check_numbers(each)
+    elif isinstance(answer, int):
+        assert 0 <= answer <= _INT64_MAX
 
 
 def check_cause(cause: str, pattern: str) -> None:
