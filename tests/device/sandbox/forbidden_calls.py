@@ -71,6 +71,7 @@ FORBIDDEN_WHEN_READY = (
     ForbiddenCall("close", "close", (0,)),
     # RLIMIT_FSIZE doesn't keep it from that.
     ForbiddenCall("room beyond a file's end", "fallocate", (-1, _FALLOC_FL_KEEP_SIZE, 0, 4096), errno.EBADF),
-    # It would count against no limit of the process.
+    # They would count against no limit of the process, nor would the page tables.
     ForbiddenCall("shared memory", "mmap", (0, 4096, _RW, _SHARED_ANONYMOUS, -1, 0)),
+    ForbiddenCall("memory that isn't written", "mmap", (0, 4096, mmap.PROT_READ, _ANONYMOUS, -1, 0)),
 )
