@@ -26,6 +26,9 @@ class Storm:
         self.number = system_call_number(rule.call)
         self.clear, self.wanted = [0] * 6, [0] * 6
         for each in rule.comparisons:
+            if each.operator == "SCMP_CMP_NE":
+                self.wanted[each.index] |= ~each.value & 1  # the lowest bit is another, if that is 0
+                continue
             masked = each.operator == "SCMP_CMP_MASKED_EQ"
             assert masked or each.operator == "SCMP_CMP_EQ", f"{rule.call}: {each.operator}"
             self.clear[each.index] = each.value if masked else _UINT64

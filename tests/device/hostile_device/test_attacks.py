@@ -19,7 +19,7 @@ from tests.device.hostile_device.hostile_vm import BAD, HostileVm
 from tests.device.hostile_device.performance import expect_descriptors, perform
 from tests.device.hostile_device.table import rows
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(3600)
 
 REAL_KINDS = tuple(KINDS)
 _LOG_BYTES_PER_ATTACK = 8000

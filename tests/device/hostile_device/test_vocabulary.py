@@ -1,4 +1,4 @@
-"""What each registered kind may say at most, without a process: all that is wrong is refused, all else fits."""
+"""What each registered kind may say at most, without a process: what is wrong is refused, all else fits."""
 
 from __future__ import annotations
 
