@@ -8,7 +8,7 @@ The software CPU's virtualisation now and then loses a guest or the whole box (d
 is run once more, and said to have needed it; what fails twice fails. A boot that broke, fell silent or had a
 failure isn't used any further: the tests that are left get a new one, and there is a bound on boots.
 
-The guest and contract layers, which need any kind of /dev/kvm, go the same way where there is none.
+The guest, contract and soak layers, which need any kind of /dev/kvm, go the same way where there is none.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ def boxed_layers(choice: str, host: HostKind, kvm: Path = Path("/dev/kvm")) -> l
     Args:
         choice: The value of --box.
         host: What this machine's KVM is good for.
-        kvm: The device that the guest and contract layers need.
+        kvm: The device that the guest, contract and soak layers need.
     """
     if choice == "never" or (choice == "auto" and host.runs_linux):
         return []
-    layers = ("linux",) if os.access(kvm, os.R_OK | os.W_OK) else ("linux", "guest", "contract")
+    layers = ("linux",) if os.access(kvm, os.R_OK | os.W_OK) else ("linux", "guest", "contract", "soak")
     return [TESTS / layer for layer in layers]
 
 

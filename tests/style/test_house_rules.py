@@ -19,6 +19,7 @@ REVIEWED_SLEEPS = {
     f"{_DAEMON}:_wait_for": "a file that such a daemon makes",
     f"{_DAEMON}:_wait_until_gone": "the daemon isn't the test's child",
     "tests/contract/bench.py:wait_until": "a socket's listener, a log's line, a daemon's end",
+    "tools/soaking/waiting.py:wait_until": "another process's descriptors, children and locks",
     "tests/linux/acknowledged_blocks.py:wait_for_more": "a guest writes to a disk's image",
     "tests/unit/process/test_signals.py:test_sigquit_writes_every_threads_stack_to_the_log": "a log grows",
 }

@@ -1,6 +1,7 @@
 /*
  * Stands where an environment's Python does, and becomes it, with the C library's other ways: without a vDSO, without
- * rseq, or with another C library. Spawner, zygote and main can't tell it from Python.
+ * rseq, or with another C library; or it gives zygotes another build of the devices. Spawner, zygote and main can't
+ * tell it from Python.
  *
  * The kernel gives every program that is exec'd the vDSO's address in its auxiliary vector, and has no switch for it
  * but a parameter of its own. So a tracer that lives for as long as one exec takes the entry out of the new stack.
@@ -11,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/prctl.h>
 #include <sys/user.h>
@@ -132,6 +134,16 @@ int main(int argc, char **argv)
 #endif
     for (int i = 1; i <= argc; i++)
         arguments[n++] = argv[i];
+#ifdef ZYGOTE_PATH
+    static char zygote_path[] = "bulkhead_path=" ZYGOTE_PATH;
+    int is_zygote = 0;
+
+    for (int i = 1; i < argc; i++)
+        is_zygote |= strstr(argv[i], "device_procs/zygote/__main__.py") != NULL;
+    for (int i = 0; i < n && arguments[i] != NULL; i++)
+        if (is_zygote && strncmp(arguments[i], zygote_path, strlen("bulkhead_path=")) == 0)
+            arguments[i] = zygote_path;
+#endif
 #ifdef TUNABLES
     setenv("GLIBC_TUNABLES", TUNABLES, 1);
 #endif

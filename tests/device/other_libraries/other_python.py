@@ -28,6 +28,11 @@ def c_library(folder: Path) -> tuple[str, ...]:
     return (f'-DC_LIBRARY="{folder.resolve()}"',)
 
 
+def zygotes_path(path: str) -> tuple[str, ...]:
+    """What it is compiled with to have zygotes import from other folders (-X bulkhead_path)."""
+    return (f'-DZYGOTE_PATH="{path}"',)
+
+
 def other_environment(*flags: str) -> Path:
     """An environment like this one, with the Python that other_python.c makes of such flags; its `bin`."""
     own = Path(sys.prefix)

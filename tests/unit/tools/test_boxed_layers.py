@@ -173,7 +173,8 @@ def test_boots_are_bounded(project: Path) -> None:
 
 def test_which_layers_run_in_the_box(tmp_path: Path) -> None:
     kvm = tmp_path / "kvm"
-    assert boxed_layers("auto", RUNS_NO_LINUX, kvm) == [TESTS / "linux", TESTS / "guest", TESTS / "contract"]
+    everything = [TESTS / layer for layer in ("linux", "guest", "contract", "soak")]
+    assert boxed_layers("auto", RUNS_NO_LINUX, kvm) == everything
     kvm.touch()
     assert boxed_layers("auto", RUNS_NO_LINUX, kvm) == [TESTS / "linux"]
     assert boxed_layers("auto", RUNS_LINUX, kvm) == []

@@ -1,0 +1,1 @@
+"""The command `tools/soak`: real VMs, and everything that happens to VMs."""

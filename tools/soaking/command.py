@@ -1,0 +1,143 @@
+"""The command `tools/soak`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.guest.bare_metal_image import BareMetalImages
+from tools.soaking.actions import end, perform
+from tools.soaking.host_traces import adopt_orphans
+from tools.soaking.plan import ACTIONS, ENDS, VmPlan, plans
+from tools.soaking.qmp_client import QmpError
+from tools.soaking.soaked_vm import SoakedVm, SoakError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+LOG_TAIL_LINES = 40
+MOST_HOURS = 10_000
+_HELP = """Run real VMs with a guest that checks its disks and its entropy devices, and do to them at random
+what happens to VMs: device processes, zygote and spawner are killed or stopped, QMP stops, resets and asks,
+clients send garbage or come and go, VMs end and others start. Everything is drawn from a seed, which is
+printed first. Exit status 1, with seed, step and log, as soon as something isn't as it must be."""
+
+
+class Soak:
+    """A run, and what it counts."""
+
+    def __init__(self, program: str, kernel: Path, directory: Path, *, verbose: bool) -> None:
+        self._program = program
+        self._kernel = kernel
+        self._directory = directory
+        self._verbose = verbose
+        self.counts: Counter[str] = Counter()
+        self.vms = 0
+        self.flushed_sectors = 0
+        self.slowest_qmp_s = 0.0
+        self.step = "nothing yet"
+        self._vm: SoakedVm | None = None
+
+    def run_vm(self, plan: VmPlan, until: float) -> None:
+        """One VM from its start to its end; its actions stop at a time.
+
+        Raises:
+            SoakError: Something isn't as it must be.
+            QmpError: QMP doesn't do what it must.
+        """
+        directory = self._directory / f"vm{self.vms}"
+        directory.mkdir()
+        self.vms += 1
+        self._say(
+            f"VM {self.vms}: {plan.device_names}, {plan.cpus} CPUs, {len(plan.actions)} actions", "start"
+        )
+        vm = self._vm = SoakedVm(plan, self._program, self._kernel, directory)
+        vm.come_up()
+        for number, action in enumerate(plan.actions, start=1):
+            if time.monotonic() > until:
+                break
+            self._say(f"VM {self.vms}, step {number}: {action}", action.name)
+            perform(vm, action)
+        self._say(f"VM {self.vms}, its end: {plan.end}", plan.end)
+        end(vm, plan.end)
+        self.flushed_sectors += vm.flushed_sectors
+        self.slowest_qmp_s = max(self.slowest_qmp_s, vm.qmp.slowest_s)
+        self._vm = None
+        vm.close()
+        shutil.rmtree(directory)
+
+    def _say(self, step: str, counted: str) -> None:
+        self.step = step
+        self.counts[counted] += 1
+        if self._verbose:
+            print(step, flush=True)
+
+    def close(self) -> None:
+        """Ends the VM that is under way, if there is one."""
+        if self._vm is not None:
+            self._vm.close()
+
+    def log_tail(self) -> list[str]:
+        """The last lines of the VM's log."""
+        return [] if self._vm is None else self._vm.log_lines()[-LOG_TAIL_LINES:]
+
+    def summary(self) -> str:
+        """What was done, how often."""
+        lines = [f"{name}: {self.counts[name]}" for name in ("start", *ACTIONS, *ENDS)]
+        lines.append(f"sectors written, flushed and found again: {self.flushed_sectors}")
+        lines.append(f"slowest answer of QMP: {self.slowest_qmp_s:.3f} s")
+        return "\n".join(lines)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Soaks; returns the exit status."""
+    parser = argparse.ArgumentParser("tools/soak", description=_HELP)
+    parser.add_argument("hours", type=_hours, metavar="HOURS", help="for how long, such as 0.05")
+    parser.add_argument("--seed", type=int, help="repeats the decisions of the run that printed it")
+    parser.add_argument("--verbose", action="store_true", help="say each step")
+    given = parser.parse_args(arguments)
+    seed = random.SystemRandom().getrandbits(32) if given.seed is None else given.seed
+    print(f"seed: {seed}", flush=True)
+    program = os.environ.get("BULKHEAD_PROGRAM") or str(CHECKOUT / ".venv" / "bin" / "bulkhead")
+    adopt_orphans()
+    directory = Path(tempfile.mkdtemp(prefix="bulkhead-soak-"))
+    soak = Soak(program, _kernel(directory), directory, verbose=given.verbose)
+    until = time.monotonic() + given.hours * 3600
+    try:
+        for plan in plans(seed):
+            if time.monotonic() > until:
+                break
+            soak.run_vm(plan, until)
+    except KeyboardInterrupt:
+        print("interrupted")
+    except (SoakError, QmpError, OSError) as error:
+        print(f"{soak.summary()}\nseed {seed}; {soak.step}\nFAILED: {error}", file=sys.stderr)
+        print("\n".join(soak.log_tail()), file=sys.stderr)
+        return 1
+    finally:
+        soak.close()
+        shutil.rmtree(directory)
+    print(soak.summary())
+    return 0
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = 0.0
+    if not 0 < hours <= MOST_HOURS:
+        raise argparse.ArgumentTypeError(f"{text!r} isn't a number of hours above 0, at most {MOST_HOURS}")
+    return hours
+
+
+def _kernel(directory: Path) -> Path:
+    kernels = directory / "kernels"
+    kernels.mkdir()
+    return BareMetalImages(kernels).pvh
