@@ -17,6 +17,7 @@ _TABLES_AT = (
 )
 _BUFFERS_AT = 0x8000
 _PLACE = 0x2000
+ROOM_FOR_BUFFERS = 100
 
 
 class Memory(Protocol):
@@ -104,6 +105,10 @@ class Attack:
         assert not self.pending
         self._buffers = 0
 
+    def has_room_for_buffers(self) -> bool:
+        """Whether any request still finds places."""
+        return self._buffers < ROOM_FOR_BUFFERS
+
     def chain(self, request: Request | None = None) -> list[Descriptor]:
         """A request's buffers in memory, and a descriptor each, not yet linked; the shape's by default."""
         request = self.shape if request is None else request
@@ -150,6 +155,13 @@ class Attack:
         """Offers a request that must be answered."""
         chain = linked(self.chain(request), first)
         self.expect(self.offer(chain, first), chain, request)
+
+    def offer_well_formed_by_table(self, request: Request, head: int) -> None:
+        """The same by an indirect table, of which each head has one."""
+        chain = linked(self.chain(request))
+        self.expect(head, chain, request)
+        gpa = self.tables_gpa + 0x100 * head
+        self.offer([Descriptor(gpa, self.write_table(gpa, chain), DESC_F_INDIRECT)], head)
 
     def set_avail_idx(self, idx: int) -> None:
         """Says what publish() shows as the available ring's index, whatever was offered."""
