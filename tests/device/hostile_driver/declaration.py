@@ -9,6 +9,7 @@ from pathlib import Path
 
 from device_procs.device_module import DevicePlan
 from device_procs.device_registry import KINDS
+from vmm_main.command_line.parser import parse
 
 FILL = 0xEE  # what every writable byte holds before the device has it
 
@@ -59,20 +60,27 @@ class DeclaredDevice:
     """One kind of device, as attacks see it.
 
     Attributes:
-        plan: Makes one, with what it needs of the host in the directory given, whose files it makes anew.
+        arguments: Of the command line for one, with what it needs of the host in the directory given: files
+            there are made anew.
         requests: Well-formed ones. The first of each queue is what malformed chains are made from.
         refused: Well-formed chains whose contents can't be; is_answered tells the device's own error.
         races: Fields that change.
-        standalone: Arguments for its standalone_device.c, a name for each kind; plan() was called before.
+        standalone: Arguments for its standalone_device.c, by a name; arguments() was called before.
         untouched: What of the host's files no request here may change, to be compared before and after.
     """
 
-    plan: Callable[[Path], DevicePlan]
+    arguments: Callable[[Path], tuple[str, ...]]
     requests: dict[str, Request]
     refused: dict[str, Request] = field(default_factory=dict)
     races: dict[str, Race] = field(default_factory=dict)
     standalone: dict[str, Callable[[Path], tuple[str, ...]]] = field(default_factory=dict)
     untouched: Callable[[Path], bytes] = lambda _where: b""
+
+    def plan(self, where: Path) -> DevicePlan:
+        """What main makes of the arguments."""
+        (device,) = parse(["-kernel", "/kernel", *self.arguments(where)]).devices
+        assert device.plan is not None
+        return device.plan
 
     def shape_of(self, queue: int) -> Request:
         """What malformed chains of a queue are made from."""

@@ -295,7 +295,7 @@ def test_any_driver(stand: Stand, full: bool) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=500 if full else 30,
+            max_examples=2000 if full else 30,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -8,8 +8,6 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from device_procs.device_module import DevicePlan
-from device_procs.virtio_blk.module import MODULE
 from tests.device.hostile_driver.declaration import FILL, DeclaredDevice, IsAnswered, Race, Request
 from tools.fake_driver.disk_driver import (
     DISCARD,
@@ -41,10 +39,10 @@ def sector_content(number: int) -> bytes:
     return struct.pack("<Q", number) * (SECTOR // 8)
 
 
-def plan(where: Path) -> DevicePlan:
+def arguments(where: Path) -> tuple[str, ...]:
     image = image_of(where)
     image.write_bytes(b"".join(map(sector_content, range(SECTORS))))
-    return MODULE.plan({"drive": "d"}, {"d": {"id": "d", "file": str(image)}})
+    return ("-drive", f"id=image,file={image}", "-device", "virtio-blk-device,drive=image,id=attacked")
 
 
 def untouched(where: Path) -> bytes:
@@ -95,7 +93,7 @@ _ZEROES = (header(WRITE_ZEROES), ranges((WRITTEN_SECTOR + 1, 1, 0)))
 _BOTH = Request((header(IN, WRITTEN_SECTOR), b"W" * SECTOR), (SECTOR, 1), is_any_of_both)
 
 DEVICE = DeclaredDevice(
-    plan=plan,
+    arguments=arguments,
     requests={
         "read": Request(
             (header(IN, READ_SECTOR),), (SECTOR, 1), ends_with(OK, sector_content(READ_SECTOR)), 0, 16

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from device_procs.device_module import DevicePlan
-from device_procs.virtio_rng.module import MODULE
 from tests.device.hostile_driver.declaration import FILL, DeclaredDevice, Request
 
 LENGTH = 64
 SOURCE = "/dev/urandom"
 
 
-def plan(_where: Path) -> DevicePlan:
-    source = {"qom-type": "rng-random", "id": "source", "filename": SOURCE}
-    return MODULE.plan({"rng": "source"}, {"source": source})
+def arguments(_where: Path) -> tuple[str, ...]:
+    source = f"rng-random,id=source,filename={SOURCE}"
+    return ("-object", source, "-device", "virtio-rng-device,rng=source,id=attacked")
 
 
 def is_filled(written: int, content: bytes) -> bool:
@@ -24,7 +22,7 @@ def is_filled(written: int, content: bytes) -> bool:
 
 
 DEVICE = DeclaredDevice(
-    plan=plan,
+    arguments=arguments,
     requests={
         "one buffer": Request((), (LENGTH,), is_filled),
         "three buffers": Request((), (LENGTH, 1, LENGTH), is_filled),
