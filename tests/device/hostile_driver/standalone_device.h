@@ -12,15 +12,19 @@
 #include "device_procs/data_plane/device_ops_cdef.h"
 #include "device_procs/data_plane/worker_cdef.h"
 
-/* One set of queues, served by one worker. */
+/* One set of its queues, which one worker serves. */
 struct standalone_device {
     const struct device_ops *ops;
     void *device;
+    uint32_t queues;
     int completes_in_order;
     void (*reset)(void *device); /* as its device.py does, when nothing runs; NULL for nothing */
 };
 
-/* The arguments are those that well_formed_requests.py gives as `standalone`. Returns 0 or -errno. */
-int standalone_device_make(struct standalone_device *made, int count, char **arguments);
+/*
+ * Called for each set in turn, from 0 on, until there are as many queues as the device has. The arguments are those that
+ * well_formed_requests.py gives as `standalone`. Returns 0 or -errno.
+ */
+int standalone_device_make(struct standalone_device *made, uint32_t set, int count, char **arguments);
 
 #endif

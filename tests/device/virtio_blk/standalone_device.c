@@ -1,4 +1,7 @@
-/* A disk of one queue: standalone_program ... ENGINE IMAGE SECTORS. ENGINE is "io_uring" or "preadv". */
+/*
+ * A disk, each of whose queues is a set: standalone_program ... ENGINE ALIGNMENT IMAGE SECTORS. ENGINE is "io_uring" or
+ * "preadv"; ALIGNMENT is what O_DIRECT would want of buffers (the others are bounced), or 1.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,27 +11,32 @@
 #include "device_procs/virtio_blk/backend_cdef.h"
 #include "device_procs/virtio_blk/blk_cdef.h"
 
-static struct blk_disk disk = {.block_bytes = BLK_SECTOR_BYTES, .memory_alignment = 1};
-static struct blk_queue queue;
+#define SETS_MAX 2
+
+static struct blk_disk disk = {.block_bytes = BLK_SECTOR_BYTES};
+static struct blk_queue queues[SETS_MAX];
 
 static void reset(void *device)
 {
     blk_queue_reset(device);
 }
 
-int standalone_device_make(struct standalone_device *made, int count, char **arguments)
+int standalone_device_make(struct standalone_device *made, uint32_t set, int count, char **arguments)
 {
-    int fd = count == 3 ? open(arguments[1], O_RDWR) : -1;
+    int fd = set < SETS_MAX && count == 4 ? open(arguments[2], O_RDWR) : -1;
+    struct blk_queue *queue;
     int error;
 
     if (fd < 0)
         return -EINVAL;
-    disk.capacity_sectors = strtoull(arguments[2], NULL, 10);
-    error = blk_queue_init(&queue, &disk);
+    queue = &queues[set];
+    disk.memory_alignment = (uint32_t)strtoul(arguments[1], NULL, 10);
+    disk.capacity_sectors = strtoull(arguments[3], NULL, 10);
+    error = blk_queue_init(queue, &disk);
     if (error < 0)
         return error;
-    *made = (struct standalone_device){.ops = &blk_ops, .device = &queue, .reset = reset};
+    *made = (struct standalone_device){.ops = &blk_ops, .device = queue, .queues = 1, .reset = reset};
     if (strcmp(arguments[0], "io_uring") == 0)
-        return disk_uring_init(&queue.backend, fd, -1, BLK_QUEUE_SIZE_MAX);
-    return disk_sync_init(&queue.backend, fd);
+        return disk_uring_init(&queue->backend, fd, -1, BLK_QUEUE_SIZE_MAX);
+    return disk_sync_init(&queue->backend, fd);
 }

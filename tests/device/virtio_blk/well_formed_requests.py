@@ -42,7 +42,12 @@ def sector_content(number: int) -> bytes:
 def arguments(where: Path) -> tuple[str, ...]:
     image = image_of(where)
     image.write_bytes(b"".join(map(sector_content, range(SECTORS))))
-    return ("-drive", f"id=image,file={image}", "-device", "virtio-blk-device,drive=image,id=attacked")
+    return (
+        "-drive",
+        f"id=image,file={image}",
+        "-device",
+        "virtio-blk-device,drive=image,num-queues=2,id=attacked",
+    )
 
 
 def untouched(where: Path) -> bytes:
@@ -102,6 +107,9 @@ DEVICE = DeclaredDevice(
         "flush": Request((header(FLUSH),), (1,), ends_with(OK), 0, 16),
         "id": Request((header(GET_ID),), (20, 1), ends_with(OK, bytes(20)), 0, 16),
         "zeroes": Request(_ZEROES, (1,), ends_with(OK), 0, 16),
+        "read, by the other queue": Request(
+            (header(IN, READ_SECTOR),), (SECTOR, 1), ends_with(OK, sector_content(READ_SECTOR)), 1, 16
+        ),
         "no sectors": Request((header(IN, READ_SECTOR),), (1,), ends_with(OK), 0, 16),
     },
     refused={
@@ -138,8 +146,9 @@ DEVICE = DeclaredDevice(
         ),
     },
     standalone={
-        "io_uring": lambda where: ("io_uring", str(image_of(where)), str(SECTORS)),
-        "preadv": lambda where: ("preadv", str(image_of(where)), str(SECTORS)),
+        "io_uring": lambda where: ("io_uring", "1", str(image_of(where)), str(SECTORS)),
+        "bounced": lambda where: ("io_uring", "4096", str(image_of(where)), str(SECTORS)),
+        "preadv": lambda where: ("preadv", "1", str(image_of(where)), str(SECTORS)),
     },
     untouched=untouched,
 )  # fmt: skip

@@ -12,13 +12,14 @@ static void reset(void *device)
     rng_forget_request(device);
 }
 
-int standalone_device_make(struct standalone_device *made, int count, char **arguments)
+int standalone_device_make(struct standalone_device *made, uint32_t set, int count, char **arguments)
 {
-    int fd = count == 1 ? open(arguments[0], O_RDONLY | O_NONBLOCK) : -1;
+    int fd = set == 0 && count == 1 ? open(arguments[0], O_RDONLY | O_NONBLOCK) : -1;
 
     if (fd < 0)
         return -EINVAL;
     rng_init(&rng, fd, 0, 0);
-    *made = (struct standalone_device){.ops = &rng_ops, .device = &rng, .completes_in_order = 1, .reset = reset};
+    *made = (struct standalone_device){
+        .ops = &rng_ops, .device = &rng, .queues = 1, .completes_in_order = 1, .reset = reset};
     return 0;
 }
