@@ -222,6 +222,26 @@ class AnyDriver(RuleBasedStateMachine):
         assert self.driver.status == DRIVER_OK | NEEDS_RESET
 
     @precondition(lambda self: self.is_fresh)
+    @rule(ready=st.sets(st.integers(0, 7)))
+    def go_live_with_some_queues(self, ready: set[int]) -> None:
+        """Or with none; all are kicked, and those that aren't ready must not be looked at."""
+        self.driver.lay_out(event_idx=False)
+        attacks, self.driver.attacks = self.driver.attacks, {}
+        for attack in attacks.values():
+            attack.offer_well_formed()
+            attack.publish()
+        self.driver.negotiate(self.driver.offered() & ~EVENT_IDX)
+        for index, queue in enumerate(self.driver.queues):
+            if index in ready:
+                self.driver.write_queue(index, NUM, **{name: getattr(queue, name) for name in AREAS})
+        self.driver.write(STATUS, DRIVER_OK)
+        for index in range(len(self.driver.queues)):
+            self.driver.kick(index)
+        self.is_fresh = False
+        assert self.driver.status == DRIVER_OK
+        assert not any(queue.used_idx for index, queue in enumerate(self.driver.queues) if index not in ready)
+
+    @precondition(lambda self: self.is_fresh)
     @rule(features=st.sampled_from([0, NOT_OFFERED | VERSION_1, (1 << 64) - 1, EVENT_IDX]))
     def negotiate_what_is_not_there(self, features: int) -> None:
         self.driver.negotiate(features)
