@@ -14,6 +14,7 @@ from ipc.channel import Channel, ChannelError, PeerGoneError
 from ipc.messages import Message
 from vmm_main.device_supervisor.black_box import BlackBox
 from vmm_main.device_supervisor.cause_of_death import Death, describe_death
+from vmm_main.device_supervisor.talk_limit import MESSAGES_AT_ONCE, TalkLimit
 from vmm_main.errors import HostError
 from vmm_main.event_loop import READABLE
 from vmm_main.log import Logger
@@ -34,10 +35,6 @@ else:
 
 _log = Logger("supervisor")
 
-# What a process may say unasked: so much at once, and so much a second. Each message costs main more than it
-# costs the process.
-_MESSAGES_AT_ONCE = 200
-_MESSAGES_PER_S = 50.0
 # So many are taken before others get their turn.
 _MESSAGES_PER_TURN = 32
 
@@ -67,9 +64,9 @@ class ProcessListener:
 class DeviceProcess:
     """One process, from the request to the zygote to its exit status."""
 
-    __slots__ = ("_backends", "_channel", "_counters", "_credit", "_credit_at_s", "_deadlines", "_death",
-                 "_is_dying", "_kill_when_made", "_known_reason", "_last_io", "_listener", "_loop", "_pidfd",
-                 "_reap_timer", "_requests", "_start_timer", "_theirs", "black_box", "certificate",
+    __slots__ = ("_backends", "_channel", "_counters", "_deadlines", "_death", "_is_dying",
+                 "_kill_when_made", "_known_reason", "_last_io", "_listener", "_loop", "_pidfd",
+                 "_reap_timer", "_requests", "_start_timer", "_talk", "_theirs", "black_box", "certificate",
                  "control_inode", "last_io_inode", "name", "pid", "ready_at_s")  # fmt: skip
 
     def __init__(
@@ -126,8 +123,7 @@ class DeviceProcess:
         self._is_dying = False
         self._kill_when_made = False
         self._known_reason: str | None = None
-        self._credit = float(_MESSAGES_AT_ONCE)
-        self._credit_at_s = time.monotonic()
+        self._talk = TalkLimit(time.monotonic())
         self._requests: dict[int, tuple[Callable[[Message], None], Timer | None]] = {}
         self._reap_timer: Timer | None = None
         self._start_timer: Timer | None = loop.call_later(deadlines.start_s, self._start_is_late)
@@ -171,6 +167,8 @@ class DeviceProcess:
     ) -> None:
         """Tells the process something; one that doesn't read is killed."""
         if not self._is_dying:
+            if name == "SET_VRING_ENABLE" and fields is not None:
+                self._talk.gave_queue(fields["index"])
             self._send(Message(name, fields, 0, descriptors))
 
     def request(
@@ -269,12 +267,14 @@ class DeviceProcess:
             if waiting is None:
                 self.kill(f"sent {message.name} as an answer to nothing")
                 return
+            if message.name == "RESET_DONE":
+                self._talk.was_reset()
             on_answer, timer = waiting
             if timer is not None:
                 timer.cancel()
             on_answer(message)
-        elif not self._may_speak():
-            self.kill(f"sent more than {_MESSAGES_AT_ONCE} messages that nobody had asked for")
+        elif not self._talk.admit(message.name, time.monotonic()):
+            self.kill(f"sent more than {MESSAGES_AT_ONCE} messages that nobody had asked for")
         elif message.name == "FAILED":
             self._let_die(self._last_words(message.fields))
         else:
@@ -285,13 +285,6 @@ class DeviceProcess:
         if "where" in fields:
             _log.info(f"device {self.name}: its process failed: {ascii(fields['where'])[1:-1]}")
         return f"{said}, of {self._backends}" if fields.get("back_end", False) else said
-
-    def _may_speak(self) -> bool:
-        now_s = time.monotonic()
-        earned = (now_s - self._credit_at_s) * _MESSAGES_PER_S
-        self._credit = min(float(_MESSAGES_AT_ONCE), self._credit + earned) - 1
-        self._credit_at_s = now_s
-        return self._credit >= 0
 
     def _start_is_late(self) -> None:
         self.kill(f"not ready within {self._deadlines.start_s:g} s")
@@ -344,7 +337,7 @@ class DeviceProcess:
         if not self._has_exited():
             return
         # What it said last tells more than its status.
-        for _ in range(_MESSAGES_AT_ONCE // _MESSAGES_PER_TURN):
+        for _ in range(MESSAGES_AT_ONCE // _MESSAGES_PER_TURN):
             if not self._is_dying:
                 self._on_readable(READABLE)
         if not self._is_dying:

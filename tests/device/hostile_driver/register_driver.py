@@ -56,25 +56,23 @@ class RegisterDriver:
         self.device = vm.device()
         self.declaration = declaration
         self.memory = SupervisedMemory(vm)
-        self._data = ffi.new("uint8_t[8]")
         self._bus = IoBus()
         self.slots = VirtioMmioSlots([self.device], self._bus, lambda gpa, size: gpa + size <= vm.ram.size)
         self.queues: list[DriverQueue] = []
         self.attacks: dict[int, Attack] = {}
 
     def read(self, offset: int, size: int = 4) -> int:
-        gpa = virtio_mmio_gpa(0) + offset
-        if lib.mmio_interrupts_access(self.slots.interrupts, gpa, size, 0, self._data):
-            return int.from_bytes(bytes(ffi.buffer(self._data, size)), "little")
+        gpa, data = virtio_mmio_gpa(0) + offset, ffi.new("uint8_t[8]")
+        if lib.mmio_interrupts_access(self.slots.interrupts, gpa, size, 0, data):
+            return int.from_bytes(bytes(ffi.buffer(data, size)), "little")
         return self._bus.read(gpa, size)
 
     def write(self, offset: int, value: int, size: int = 4) -> None:
         if offset == QUEUE_NOTIFY and size == 4 and value < len(self.device.kick_fds):
             os.eventfd_write(self.device.kick_fds[value], 1)
             return
-        gpa = virtio_mmio_gpa(0) + offset
-        ffi.memmove(self._data, value.to_bytes(size, "little"), size)
-        if not lib.mmio_interrupts_access(self.slots.interrupts, gpa, size, 1, self._data):
+        gpa, data = virtio_mmio_gpa(0) + offset, ffi.new("uint8_t[8]", value.to_bytes(size, "little"))
+        if not lib.mmio_interrupts_access(self.slots.interrupts, gpa, size, 1, data):
             self._bus.write(gpa, size, value)
 
     @property
