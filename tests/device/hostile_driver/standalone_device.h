@@ -22,8 +22,8 @@ struct standalone_device {
 };
 
 /*
- * Called for each set in turn, from 0 on, until there are as many queues as the device has. The arguments are those that
- * well_formed_requests.py gives as `standalone`. Returns 0 or -errno.
+ * Called for each set in turn, from 0 on, until there are as many queues as the device has. The arguments are those
+ * that well_formed_requests.py gives as `standalone`. Returns 0 or -errno.
  */
 int standalone_device_make(struct standalone_device *made, uint32_t set, int count, char **arguments);
 
