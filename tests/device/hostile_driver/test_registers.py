@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from device_procs.device_registry import KINDS
-from tests.device.hostile_driver.attack import NUM, linked
+from tests.device.hostile_driver.attack import NUM, Descriptor, linked
 from tests.device.hostile_driver.case import Answer, take_all
 from tests.device.hostile_driver.cases import CASES
 from tests.device.hostile_driver.declaration import declared
@@ -34,12 +34,14 @@ from tests.device.hostile_driver.register_driver import (
 )
 from tests.device.hostile_driver.victim import LOOKS_AGAIN_S, Deadline
 from tests.device.supervised_vm import SupervisedVm
+from tools.fake_driver.driver_queue import DESC_F_WRITE
 
 pytestmark = pytest.mark.timeout(300)
 
 INTERRUPT_STATUS, GENERATION = 0x60, 0xFC
 CONFIG_CHANGED = 2
 MIB = 1 << 20
+DECOY_GPA = 4 * MIB  # of rings that the device was never given
 
 
 @pytest.fixture(params=KINDS)
@@ -79,6 +81,14 @@ def registers(driver: RegisterDriver) -> list[int]:
     return shown + [driver.read(offset, 1) for offset in range(CONFIG, END)]
 
 
+def lay_out_decoy(driver: RegisterDriver) -> bytes:
+    """Rings with a chain that is offered; what their memory holds."""
+    ram = driver.vm.ram
+    ram.write(DECOY_GPA, Descriptor(DECOY_GPA + 3 * 4096, 64, DESC_F_WRITE).pack())
+    ram.write(DECOY_GPA + 4096, (0).to_bytes(2, "little") + (1).to_bytes(2, "little") + bytes(2))
+    return ram.read(DECOY_GPA, MIB)
+
+
 def selected_registers(driver: RegisterDriver) -> list[int]:
     """The same, with the first of each that can be selected."""
     driver.write(QUEUE_SEL, 0)
@@ -96,7 +106,7 @@ LIVE: dict[str, tuple[str, Callable[[RegisterDriver], None]]] = {
     "a ring's addresses": (
         "§4.2.2.2",
         lambda driver: driver.write_queue(
-            0, NUM, **{name: 4 * MIB + 4096 * part for part, name in enumerate(AREAS)}
+            0, NUM, **{name: DECOY_GPA + 4096 * part for part, name in enumerate(AREAS)}
         ),
     ),
     "a ring's addresses, outside of RAM": (
@@ -143,11 +153,11 @@ def test_what_is_live_stays_as_it_is(driver: RegisterDriver) -> None:
         serve(driver)
         _write_of_queue(driver, QUEUE_NUM, NUM)
         before = selected_registers(driver)
-        decoy = driver.vm.ram.read(4 * MIB, MIB)
+        decoy = lay_out_decoy(driver)
         change(driver)
         assert selected_registers(driver) == before, (name, section)
         serve(driver)
-        assert driver.vm.ram.read(4 * MIB, MIB) == decoy, (name, section)
+        assert driver.vm.ram.read(DECOY_GPA, MIB) == decoy, (name, section)
     driver.reset()
 
 
