@@ -46,6 +46,16 @@ int filters_rules(const char *name, const struct filter_rule **rules)
     return profile->rule_count;
 }
 
+int filters_program(const char *name, const void **program)
+{
+    const struct compiled_profile *profile = find(name);
+
+    if (profile == NULL)
+        return -ENOENT;
+    *program = profile->program;
+    return profile->program_length;
+}
+
 const char *system_call_name(int number)
 {
     return number >= 0 && (size_t)number < system_call_name_count ? system_call_names[number] : NULL;

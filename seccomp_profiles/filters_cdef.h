@@ -14,5 +14,7 @@ int filters_install(const char *profile);
 void filters_disable(void);
 /* Sets rules to a profile's table and returns its length, or -ENOENT. */
 int filters_rules(const char *profile, const struct filter_rule **rules);
+/* Sets program to a profile's compiled instructions (struct sock_filter), and returns their number, or -ENOENT. */
+int filters_program(const char *profile, const void **program);
 /* A system call's name on this machine, or NULL. */
 const char *system_call_name(int number);

@@ -46,8 +46,13 @@ class Audited:
     memory_kib: dict[str, int] | None
 
 
-def audit(client: QmpClient, *, patience_s: float) -> list[Audited]:
+def audit(client: QmpClient, *, patience_s: float, compare_filters: bool = False) -> list[Audited]:
     """Looks until two looks agree, or at most patience_s long: then the last look counts.
+
+    Args:
+        client: Of the VM.
+        patience_s: How long processes may take to settle.
+        compare_filters: Whether the filters of threads are read, which stops each for a moment.
 
     Raises:
         AuditError: The VM's processes aren't to be seen from here.
@@ -56,7 +61,7 @@ def audit(client: QmpClient, *, patience_s: float) -> list[Audited]:
     until_s = time.monotonic() + patience_s
     before: set[tuple[str, str]] = set()
     while True:
-        audited, is_steady = _look(client)
+        audited, is_steady = _look(client, compare_filters=compare_filters)
         differing = {
             (process.entitled["name"], finding.aspect)
             for process in audited
@@ -69,7 +74,7 @@ def audit(client: QmpClient, *, patience_s: float) -> list[Audited]:
         client.wait(_BETWEEN_LOOKS_S)
 
 
-def _look(client: QmpClient) -> tuple[list[Audited], bool]:
+def _look(client: QmpClient, *, compare_filters: bool) -> tuple[list[Audited], bool]:
     """What is found now, and whether every process was settled and stayed the same all along."""
     asked = client.execute("query-process-entitlements")
     processes: list[Process] = []
@@ -87,7 +92,7 @@ def _look(client: QmpClient) -> tuple[list[Audited], bool]:
         for process in processes:
             if process.role == "device":
                 _take_certificate(client, process)
-        vm = Vm(processes, host_landlock())
+        vm = Vm(processes, host_landlock(), _programs(client, asked) if compare_filters else None)
         looked = {process.name: _examine(process, vm) for process in processes if process.role != "zygote"}
         zygotes = [_examine(process, vm) for process in processes if process.role == "zygote"]
     finally:
@@ -150,6 +155,17 @@ def _take_certificate(client: QmpClient, process: Process) -> None:
             process.certificate = certificate_fields(told["text"].encode("utf-8", "backslashreplace"))
     except (QmpError, CertificateError) as error:
         process.certificate_fault = str(error)
+
+
+def _programs(client: QmpClient, asked: list[dict[str, Any]]) -> dict[str, bytes]:
+    """Every profile's program, by its name."""
+    names = {
+        profile for entitled in asked for threads in entitled["threads"] for profile in threads["profiles"]
+    }
+    return {
+        name: bytes.fromhex(client.execute("query-system-call-filter", profile=name)["program"])
+        for name in sorted(names)
+    }
 
 
 def host_landlock() -> int:

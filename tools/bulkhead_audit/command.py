@@ -35,6 +35,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true", help="write JSON instead of a table")
     made.add_argument("--quiet", action="store_true", help="in the table, leave out what is as allowed")
     made.add_argument(
+        "--filters",
+        action="store_true",
+        help="read the filters that threads have installed and compare every instruction; as root, and each "
+        "thread stands still for a moment",
+    )
+    made.add_argument(
         "--unprivileged",
         action="store_true",
         help="for who isn't root: take a process's word, its birth certificate, for what can't be read, and "
@@ -69,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _audit(options: argparse.Namespace) -> int:
     client = QmpClient(options.qmp, options.timeout)
     try:
-        audited = audit(client, patience_s=options.timeout)
+        audited = audit(client, patience_s=options.timeout, compare_filters=options.filters)
     finally:
         client.close()
     result = result_of(audited, unprivileged=options.unprivileged)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from .finding import CERTIFIED, OK, UNREAD, Finding, judge
+from .installed_filters import installed_filters
 from .process import Process, Thread
+from .process_files import UnreadableError
 from .vm import Vm
 
 # <linux/capability.h>
@@ -75,8 +78,21 @@ def no_new_privs(process: Process, _vm: Vm) -> Iterator[Finding]:
     yield judge("no_new_privs", "set", found, is_allowed=not missing)
 
 
-def system_calls(process: Process, _vm: Vm) -> Iterator[Finding]:
+def system_calls(process: Process, vm: Vm) -> Iterator[Finding]:
     """The threads there are, and the filters on each."""
+    by_kind, excess = _threads_by_kind(process)
+    for kind, threads in by_kind:
+        yield _filters_of(kind["thread"], threads, kind["profiles"], kind["system-calls"])
+        if vm.programs is not None and kind["profiles"]:
+            yield _programs_of(kind["thread"], threads, kind["profiles"], vm.programs)
+    allowed = ", ".join(
+        f"{kind['most']} {kind['thread']}" for kind in process.entitled["threads"] if kind["most"]
+    )
+    yield _judge_threads(allowed, excess)
+
+
+def _threads_by_kind(process: Process) -> tuple[list[tuple[dict[str, Any], list[Thread]]], list[Thread]]:
+    """The threads of each kind of which there are some, and those that shouldn't be there."""
     entitled = process.entitled["threads"]
     known = {tid: kind["thread"] for kind in entitled for tid in kind["ids"]}
     # At most one kind has threads whose numbers main doesn't know: a device's workers.
@@ -85,13 +101,10 @@ def system_calls(process: Process, _vm: Vm) -> Iterator[Finding]:
     for thread in _own_threads(process):
         by_kind.setdefault(known.get(thread.tid, others), []).append(thread)
     excess = by_kind.get(None, [])
-    for kind in entitled:
-        threads = by_kind.get(kind["thread"], [])
+    found = [(kind, by_kind[kind["thread"]]) for kind in entitled if kind["thread"] in by_kind]
+    for kind, threads in found:
         excess += threads[kind["most"] :]
-        if threads:
-            yield _filters_of(kind["thread"], threads, kind["profiles"], kind["system-calls"])
-    allowed = ", ".join(f"{kind['most']} {kind['thread']}" for kind in entitled if kind["most"])
-    yield _judge_threads(allowed, excess)
+    return found, excess
 
 
 def spawner_system_calls(process: Process, _vm: Vm) -> Iterator[Finding]:
@@ -122,6 +135,26 @@ def _filters_of(kind: str, threads: list[Thread], profiles: list[str], calls: li
     ]
     right = f"{len(profiles)} filter{'s' if len(profiles) > 1 else ''} on each of {len(threads)}"
     return judge(aspect, allowed, "; ".join(wrong) or right, is_allowed=not wrong)
+
+
+def _programs_of(
+    kind: str, threads: list[Thread], profiles: list[str], programs: dict[str, bytes]
+) -> Finding:
+    """What is installed, instruction by instruction."""
+    allowed = [programs[profile] for profile in profiles]
+    names = {program: profile for profile, program in programs.items()}
+    wrong = []
+    aspect = f"installed filters of {kind}"
+    for thread in threads:
+        try:
+            installed = installed_filters(thread.tid)
+        except UnreadableError as error:
+            return Finding(aspect, ", ".join(profiles), f"can't be read: {error}", UNREAD)
+        if installed != allowed:
+            told = ", ".join(names.get(one, f"another of {len(one) // 8} instructions") for one in installed)
+            wrong.append(f"thread {thread.tid}: {told or 'none'}")
+    right = f"these, {sum(map(len, allowed)) // 8} instructions, on each of {len(threads)}"
+    return judge(aspect, ", ".join(profiles), "; ".join(wrong) or right, is_allowed=not wrong)
 
 
 def limits(process: Process, _vm: Vm) -> Iterator[Finding]:

@@ -67,6 +67,8 @@ class QmpClient:
         try:
             self._socket.settimeout(self._timeout_s)
             self._socket.sendall(json.dumps(request).encode() + b"\n")
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise QmpError(f"{self._path}: the VM has hung up") from error
         except OSError as error:
             raise QmpError(f"{self._path}: can't send {command}: {error.strerror or error}") from error
         while True:
@@ -103,6 +105,8 @@ class QmpClient:
                     f"{self._path}: {late} within {self._timeout_s:g} s; if it is a monitor that takes one "
                     "client at a time and has one, give the VM a further -qmp"
                 ) from error
+            except ConnectionResetError:
+                data = b""
             except OSError as error:
                 raise QmpError(f"{self._path}: {error.strerror or error}") from error
             if not data:

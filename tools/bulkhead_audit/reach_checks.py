@@ -83,8 +83,6 @@ def certificate(process: Process, _vm: Vm) -> Iterator[Finding]:
         return
     links = set(process.namespaces.values())
     wrong = [link for link in told["namespaces"] if link not in links]
-    if told["mountinfo"] != process.files.text("mountinfo"):
-        wrong.append("its mounts")
     if told["uid_map"] != process.files.text("uid_map"):
         wrong.append("its uid_map")
     found = f"it had {', '.join(wrong)}" if wrong else "the same"
@@ -159,7 +157,7 @@ def inherited_descriptors(process: Process, _vm: Vm) -> Iterator[Finding]:
 
 
 def shared_memory(process: Process, _vm: Vm) -> Iterator[Finding]:
-    """What is mapped shared is meant to be."""
+    """What is mapped shared is meant to be; files that are only read are mapped_files()'s."""
     rings = {one["what"] for one in process.entitled["own-descriptors"]}
     for mapping in process.mappings:
         if not mapping.is_shared:
@@ -173,7 +171,7 @@ def shared_memory(process: Process, _vm: Vm) -> Iterator[Finding]:
             )
         elif mapping.path in rings or (process.role == "main" and mapping.path.startswith("anon_inode:kvm-")):
             yield Finding("shared memory", "shared with the kernel alone", str(mapping), OK)
-        else:
+        elif mapping.is_writable or not mapping.inode:
             yield judge("shared memory", "none of this kind", str(mapping), is_allowed=False)
 
 
@@ -191,13 +189,14 @@ def _is_code(mapping: Mapping) -> bool:
 
 def mapped_files(process: Process, vm: Vm) -> Iterator[Finding]:
     """A device maps no file but those of the program, which main and its zygote map too."""
+    entitled = {(role["device"], role["inode"]) for role in process.entitled["shared-memory"]}
     wrong = sorted(
         {
             mapping.path
             for mapping in process.mappings
             if mapping.inode
-            and not mapping.is_shared
-            and (mapping.device, mapping.inode) not in vm.program_files
+            and not (mapping.is_shared and mapping.is_writable)
+            and (mapping.device, mapping.inode) not in vm.program_files | entitled
         }
     )
     found = ", ".join(wrong) or "no others"

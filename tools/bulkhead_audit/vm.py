@@ -18,12 +18,16 @@ class Vm:
         main: The main process.
         processes: All, main first.
         host_landlock: The version of Landlock that this host's kernel has; 0 for none.
+        programs: The compiled filters by their profiles, if those that are installed are to be compared.
     """
 
-    def __init__(self, processes: list[Process], host_landlock: int) -> None:
+    def __init__(
+        self, processes: list[Process], host_landlock: int, programs: dict[str, bytes] | None = None
+    ) -> None:
         self.main = next(process for process in processes if process.role == "main")
         self.processes = processes
         self.host_landlock = host_landlock
+        self.programs = programs
 
     @cached_property
     def namespaces_around(self) -> dict[str, set[str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from device_procs.device_registry import KINDS
 from vmm_main.kvm._kvm import ffi, lib
 
+_INSTRUCTION_BYTES = 8  # struct sock_filter
+
 
 def allowed_calls(kind: str) -> list[str]:
     """Every rule of a kind's control and worker thread, as "thread: call (condition)"."""
@@ -12,6 +14,15 @@ def allowed_calls(kind: str) -> list[str]:
     return [
         f"{thread}: {rule}" for thread in ("control", "worker") for rule in rules_of(f"{folder}_{thread}")
     ]
+
+
+def program_of(profile: str) -> bytes | None:
+    """A profile's compiled program, as the kernel takes it; None if there is no such profile."""
+    program = ffi.new("const void **")
+    length = lib.filters_program(profile.encode(), program)
+    if length < 0:
+        return None
+    return bytes(ffi.buffer(program[0], length * _INSTRUCTION_BYTES))
 
 
 def rules_of(profile: str) -> list[str]:

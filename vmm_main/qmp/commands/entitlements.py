@@ -90,6 +90,13 @@ BIRTH_CERTIFICATE = Struct(
     Member("text", STR, "A name and what is there, in turn, each ended by a NUL."),
 )
 
+FILTER_PROGRAM = Struct(
+    "SystemCallFilter",
+    "A profile as it is compiled into this Bulkhead.",
+    Member("profile", STR, "Its name."),
+    Member("program", STR, "The instructions (struct sock_filter), in hexadecimal."),
+)
+
 
 def _query_process_entitlements(call: Call) -> list[dict[str, Any]]:
     from vmm_main.device_supervisor import entitlements
@@ -117,6 +124,16 @@ def _query_birth_certificate(call: Call) -> dict[str, Any]:
         )
     text = process.certificate.decode("utf-8", "backslashreplace")
     return {"id": device_id, "pid": process.pid, "text": text}
+
+
+def _query_system_call_filter(call: Call) -> dict[str, Any]:
+    from vmm_main.device_supervisor.allowed_calls import program_of
+
+    profile = call.arguments["profile"]
+    program = program_of(profile)
+    if program is None:
+        raise QmpError(f"Profile '{profile}' not found: query-process-entitlements has their names")
+    return {"profile": profile, "program": program.hex()}
 
 
 TABLE = Table(
@@ -162,6 +179,14 @@ TABLE = Table(
             returns=BIRTH_CERTIFICATE,
             asked={"id": "rng0"},
             example={"id": "rng0", "pid": 4711, "text": "landlock\x006\x00"},
+        ),
+        Command(
+            "query-system-call-filter",
+            "Tells a profile's compiled program, to be compared with what a thread has installed.",
+            _query_system_call_filter,
+            Member("profile", STR, "As in a process's entitlements."),
+            returns=FILTER_PROGRAM,
+            example={"profile": "vcpu", "program": "2000000004000000"},
         ),
     ),
 )

@@ -1,0 +1,173 @@
+"""bulkhead-audit's command line where there is no VM as it knows them, and what it reads in /proc."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tools.bulkhead_audit.audit import Audited
+from tools.bulkhead_audit.command import main
+from tools.bulkhead_audit.descriptors import _registered
+from tools.bulkhead_audit.finding import CERTIFIED, DIFFERENCE, OK, UNREAD, Finding
+from tools.bulkhead_audit.mappings import read_mappings
+from tools.bulkhead_audit.report import as_json, result_of, table
+
+GREETING: dict[str, Any] = {"QMP": {"version": {}, "capabilities": []}}
+READY: dict[str, Any] = {"return": {}}
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Listens at a socket and says these lines there, one at once and one after each line that comes."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        path = str(tmp_path / "qmp")
+
+        def start(*lines: object, raw: bytes | None = None, stays: bool = False) -> str:
+            listener.bind(path)
+            listener.listen()
+            thread = threading.Thread(target=_answer, args=(listener, lines, raw, stays))
+            thread.start()
+            stack.callback(thread.join)
+            return path
+
+        yield start
+
+
+def _answer(listener: socket.socket, lines: tuple[object, ...], raw: bytes | None, stays: bool) -> None:
+    client, _ = listener.accept()
+    with client, client.makefile("rb") as incoming:
+        if raw is not None:
+            client.sendall(raw)
+        for number, line in enumerate(lines):
+            if number > 0 and not incoming.readline():
+                return
+            client.sendall(json.dumps(line).encode() + b"\n")
+        if stays:
+            incoming.read()
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What the command says when it can't audit."""
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("bulkhead-audit: ")
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_nobody_listens(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "nowhere: can't connect: No such file" in refusal(capsys, "--qmp", str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n", b"[]\n", b'{"hello": 1}\n'])
+def test_it_is_not_qmp(capsys: pytest.CaptureFixture[str], serve: Serve, said: bytes) -> None:
+    assert "doesn't speak QMP" in refusal(capsys, "--qmp", serve(raw=said))
+
+
+def test_there_are_too_many_clients(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:
+    error = {"error": {"class": "GenericError", "desc": "32 clients already"}}
+    assert "32 clients already" in refusal(capsys, "--qmp", serve(error))
+
+
+def test_the_only_place_is_taken(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:
+    """A chardev's monitor lets a second client connect and says nothing."""
+    said = refusal(capsys, "--timeout", "0.05", "--qmp", serve(stays=True))
+    assert "no greeting within 0.05 s" in said
+    assert "give the VM a further -qmp" in said
+
+
+def test_it_hangs_up(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:
+    assert "the VM has hung up" in refusal(capsys, "--qmp", serve(GREETING, READY))
+
+
+def test_a_vm_that_is_too_old(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:
+    error = {"error": {"class": "CommandNotFound", "desc": "The command has not been found"}}
+    said = refusal(capsys, "--qmp", serve(GREETING, READY, error))
+    assert "query-process-entitlements: The command has not been found; audit this VM with" in said
+
+
+def test_events_are_no_answers(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:
+    error = {"error": {"class": "GenericError", "desc": "no, thank you"}}
+    path = serve(
+        raw=b"".join(
+            json.dumps(line).encode() + b"\n" for line in (GREETING, {"event": "STOP"}, READY, error)
+        ),
+        stays=True,
+    )
+    assert "query-process-entitlements: no, thank you" in refusal(capsys, "--qmp", path)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "3601"])
+def test_a_timeout_out_of_range(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--qmp", "q", f"--timeout={text}"])
+    assert ended.value.code == 2
+    assert "allowed is more than 0 and at most 3600 seconds" in capsys.readouterr().err
+
+
+def _audited(*verdicts: str) -> list[Audited]:
+    entitled: dict[str, Any] = {"name": "rng0", "role": "device", "kind": "virtio-rng", "pid": 7}
+    memory = {"pss-kib": 4, "private-kib": 3, "shared-kib": 2, "page-tables-kib": 1}
+    findings = [Finding("capabilities", "none", "CapEff SETUID", verdict) for verdict in verdicts]
+    return [Audited(entitled, findings, memory)]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "result", "unprivileged"),
+    [
+        ((OK,), "as-entitled", "as-entitled"),
+        ((OK, CERTIFIED), "incomplete", "as-entitled"),
+        ((OK, UNREAD), "incomplete", "as-entitled"),
+        ((OK, DIFFERENCE), "differs", "differs"),
+        ((DIFFERENCE, UNREAD, CERTIFIED), "differs", "differs"),
+    ],
+)
+def test_the_result(verdicts: tuple[str, ...], result: str, unprivileged: str) -> None:
+    audited = _audited(*verdicts)
+    assert result_of(audited, unprivileged=False) == result
+    assert result_of(audited, unprivileged=True) == unprivileged
+    told = as_json(audited, result)
+    counted = (told["differences"], told["certified"], told["not-read"])
+    assert counted == tuple(map(verdicts.count, (DIFFERENCE, CERTIFIED, UNREAD)))
+    assert [finding["verdict"] for finding in told["processes"][0]["findings"]] == list(verdicts)
+
+
+def test_the_table_can_leave_out_what_is_right() -> None:
+    lines = list(table(_audited(OK, DIFFERENCE), everything=False))
+    assert lines[0] == "rng0 (virtio-rng), process 7"
+    assert lines[1].split() == ["capabilities", "none", "CapEff", "SETUID", "DIFFERENCE"]
+    assert lines[2] == "  1 more are ok"
+    assert sum("CapEff" in line for line in table(_audited(OK, DIFFERENCE), everything=True)) == 2
+
+
+@pytest.mark.parametrize(
+    ("info", "names"),
+    [
+        ("UserFiles:\t2\n    0: /d.img\n    1: socket:[7]\nUserBufs:\t0\n", ("/d.img", "socket:[7]")),
+        ("UserFiles:\t2\n    0: /d.img\n    1: <none>\nUserBufs:\t0\n", ("/d.img",)),
+        ("UserFiles:\t2\nUserBufs:\t0\n", ("(not named)", "(not named)")),
+        ("UserFiles:\t0\nUserBufs:\t0\n", ()),
+    ],
+)
+def test_what_a_ring_has_registered(info: str, names: tuple[str, ...]) -> None:
+    assert _registered(info) == names
+
+
+def test_mappings_of_files_with_spaces() -> None:
+    line = "7f0000000000-7f0000002000 r-xp 00001000 fe:03 42   /a file (deleted)\n"
+    (mapping,) = read_mappings(line + "")
+    assert (mapping.bytes, mapping.inode, mapping.path) == (0x2000, 42, "/a file (deleted)")
+    assert mapping.is_executable
+    assert not mapping.is_writable
+    assert not mapping.is_shared
