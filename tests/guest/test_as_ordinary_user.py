@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,29 +33,78 @@ def copy() -> Iterator[ReadableCopy]:
         yield made
 
 
-@pytest.mark.parametrize(
-    "device", ["", "-object rng-random,id=r,filename=/dev/zero -device virtio-rng-device,rng=r"]
-)
-def test_it_runs_to_its_power_off(
-    copy: ReadableCopy, images: BareMetalImages, tmp_path_factory: pytest.TempPathFactory, device: str
-) -> None:
+RNG = "-object rng-random,id=r,filename=/dev/zero -device virtio-rng-device,rng=r,id=rng0"
+
+
+def as_nobody(place: Path, *command: str) -> list[str]:
+    """A command by nobody; by who runs the test, if that isn't root."""
+    if os.geteuid() != 0:
+        return list(command)
+    nobody = pwd.getpwnam("nobody")
+    who = (str(nobody.pw_uid), str(nobody.pw_gid))
+    return ["unshare", "-m", "sh", "-c", _AS_NOBODY, "sh", str(place), *who, *command]
+
+
+def vm_command(copy: ReadableCopy, images: BareMetalImages, *arguments: str) -> list[str]:
+    """The VMM of the copy."""
     kernel = copy.folder / "kernel"
     kernel.write_bytes(images.form("pvh").read_bytes())
     main = copy.folder / "vmm_main" / "__main__.py"
-    command = [
+    return [
         *(copy.python, "-I", "-S", "-E", "-X", f"bulkhead_path={copy.folder}:{copy.packages}"),
         *("-X", f"bulkhead_launcher={copy.launcher}", str(main)),
-        *("-kernel", str(kernel), "-serial", "stdio", "-append", "test=entropy nonce=0x1 length=64"),
-        *device.split(),
+        *("-kernel", str(kernel), "-serial", "stdio", *arguments),
     ]
-    if os.geteuid() == 0:
-        nobody = pwd.getpwnam("nobody")
-        who = (str(nobody.pw_uid), str(nobody.pw_gid))
-        place = str(tmp_path_factory.mktemp("kvm"))
-        command = ["unshare", "-m", "sh", "-c", _AS_NOBODY, "sh", place, *who, *command]
+
+
+@pytest.mark.parametrize("device", ["", RNG])
+def test_it_runs_to_its_power_off(
+    copy: ReadableCopy, images: BareMetalImages, tmp_path_factory: pytest.TempPathFactory, device: str
+) -> None:
+    append = ("-append", "test=entropy nonce=0x1 length=64")
+    command = as_nobody(tmp_path_factory.mktemp("kvm"), *vm_command(copy, images, *append, *device.split()))
     ran = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE_S, check=False
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ("received: 0x40" in ran.stdout) == bool(device)
     assert "seal: " in ran.stdout
+
+
+def test_an_audit_says_what_only_root_could_see(
+    copy: ReadableCopy, images: BareMetalImages, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Not as if it were as it should be: it takes an option to be content with that."""
+    place = Path(tempfile.mkdtemp(prefix="bulkhead-"))
+    place.chmod(0o777)
+    socket = f"{place}/qmp"
+    append = ("-append", "test=count nonce=0x1", "-qmp", f"unix:{socket},server,nowait")
+    command = as_nobody(tmp_path_factory.mktemp("kvm"), *vm_command(copy, images, *append, *RNG.split()))
+    audit = [copy.python, "-m", "tools.bulkhead_audit", "--qmp", socket, "--json"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as vm:
+        try:
+            assert vm.stdout is not None
+            while "counter" not in vm.stdout.readline():
+                assert vm.poll() is None
+            kvm = tmp_path_factory.mktemp("kvm")
+            found = {}
+            for option, status in (([], 2), (["--unprivileged"], 0)):
+                ran = subprocess.run(
+                    as_nobody(kvm, *audit, *option),
+                    cwd=copy.folder,
+                    capture_output=True,
+                    text=True,
+                    timeout=DEADLINE_S,
+                    check=False,
+                )
+                assert ran.returncode == status, ran.stdout + ran.stderr
+                found = json.loads(ran.stdout)
+        finally:
+            vm.kill()
+            shutil.rmtree(place)
+    assert (found["result"], found["differences"]) == ("as-entitled", 0)
+    device = next(process for process in found["processes"] if process["name"] == "rng0")
+    verdicts = {finding["aspect"]: finding["verdict"] for finding in device["findings"]}
+    assert verdicts["user namespace"] == "certified"
+    assert verdicts["descriptors"] == verdicts["shared memory"] == "not read"
+    assert verdicts["system calls of worker"] == verdicts["capabilities"] == verdicts["dumpable"] == "ok"
