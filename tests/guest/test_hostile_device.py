@@ -15,7 +15,7 @@ import pytest
 
 from tests.device.hostile_device import memory_attacks, packet_attacks
 from tests.device.hostile_device.attack import Attack
-from tests.device.hostile_device.hostile_vm import ENOUGH, SHORT, hostile_environment
+from tests.device.hostile_device.hostile_vm import ENOUGH, PATIENT, hostile_environment
 from tests.device.hostile_device.qmp_watch import QmpEvents, QmpWatch
 from tests.device.hostile_device.table import kind_name
 from tests.guest.bare_metal_image import BareMetalImages
@@ -39,7 +39,7 @@ StartReading = Callable[[int], BareMetalVm]
 def read(tmp_path: Path, images: BareMetalImages, monkeypatch: pytest.MonkeyPatch) -> Iterator[StartReading]:
     """Starts a guest that reads from the rng in a slot, of two; that in slot 0 is the hostile one."""
     os.mkfifo(tmp_path / "kinds")
-    for name, value in hostile_environment(tmp_path / "kinds", ENOUGH, SHORT).items():
+    for name, value in hostile_environment(tmp_path / "kinds", ENOUGH, PATIENT).items():
         monkeypatch.setenv(name, value)
     program = tmp_path / "bulkhead"
     program.write_text(

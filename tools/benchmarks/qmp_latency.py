@@ -16,7 +16,7 @@ from statistics import median, quantiles
 
 from tests.device.hostile_device import memory_attacks, packet_attacks
 from tests.device.hostile_device.attack import Attack
-from tests.device.hostile_device.hostile_vm import BAD, HostileVm
+from tests.device.hostile_device.hostile_vm import BAD, PATIENT, HostileVm
 from tests.device.hostile_device.performance import begin, expect_recovery
 from tests.unit.qmp.raw_client import RawClient
 from tools.setup.host_kind import host_kind
@@ -60,7 +60,7 @@ def measure(way: str, count: int) -> tuple[list[float], int]:
     """Round trips beside a process that behaves so, and how many of its kind have died meanwhile."""
     attack = WAYS[way]
     with tempfile.TemporaryDirectory(prefix="bulkhead-bench-") as directory:
-        vm = HostileVm(Path(directory), KIND)
+        vm = HostileVm(Path(directory), KIND, deadlines=PATIENT)
         try:
             vm.drivers[BAD].driver_ok()
             expect_recovery(vm)

@@ -1,14 +1,12 @@
 """Bulkhead's real main process, whose first device gets hostile processes when a test says so.
 
 Started as the command is, with this in the environment: HOSTILE_KINDS, the path of a FIFO from which each
-new process of the first device takes the name of its kind, a line each (none: its own kind); HOSTILE_LIMITS,
-a map of what is to be otherwise than in a real VM, "restarts" and deadlines; HOSTILE_LIBRARY, what
-calls_extension.py has compiled.
+new process of the first device takes the name of its kind, a line each (none: its own kind);
+HOSTILE_RESTARTS, how many there may be by policy; HOSTILE_LIBRARY, what calls_extension.py has compiled.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from functools import partial
@@ -16,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from vmm_main import start
 from vmm_main.device_supervisor import device_start, restart_policy
-from vmm_main.device_supervisor.deadlines import Deadlines
 from vmm_main.device_supervisor.spawner import Spawner
 from vmm_main.device_supervisor.supervisor import DeviceSupervisor
 
@@ -67,16 +64,9 @@ def _next_kind(fd: int) -> str:
 
 def apply() -> None:
     """Has main make its supervisor and its spawner so."""
-    limits = json.loads(os.environ["HOSTILE_LIMITS"])
-    deadlines = Deadlines()
-    options: dict[str, Any] = {"deadlines": deadlines}
-    for name, value in limits.items():
-        if name == "restarts":
-            options["restart_limit"] = value
-        else:
-            setattr(deadlines, name, value)
+    restarts = int(os.environ["HOSTILE_RESTARTS"])
     restart_policy.SHORT_LIFE_S = 0.0  # every life counts as a long one
-    vars(device_start)["DeviceSupervisor"] = partial(HostileSupervisor, **options)
+    vars(device_start)["DeviceSupervisor"] = partial(HostileSupervisor, restart_limit=restarts)
     library = os.environ["HOSTILE_LIBRARY"]
     zygote_options = ("-X", f"bulkhead_extra_kinds={KINDS}", "-X", f"hostile_library={library}")
     vars(device_start)["Spawner"] = partial(Spawner, zygote_options=zygote_options)

@@ -29,15 +29,18 @@ BAD, DISK, RNG = range(3)
 EVENT_IDX = 1 << 29
 _QUEUE_SIZE = 64
 # How long main waits for what it asks for: its own seconds would make a test of minutes.
-SHORT = {"quiesce_s": 0.5, "reset_s": 0.5, "last_breath_s": 0.1}
+SHORT = "quiesce_s=0.5,reset_s=0.5,last_breath_s=0.1"
+# The same, for attacks that go on for as long as a test wants them to.
+PATIENT = f"{SHORT},hang_s=3600"
 ENOUGH = 1_000_000
 
 
-def hostile_environment(fifo: Path, restarts: int, deadlines: dict[str, float]) -> dict[str, str]:
+def hostile_environment(fifo: Path, restarts: int, deadlines: str) -> dict[str, str]:
     """What hostile_main.py wants in its environment."""
     return {
         "HOSTILE_KINDS": str(fifo),
-        "HOSTILE_LIMITS": json.dumps({"restarts": restarts, **deadlines}),
+        "HOSTILE_RESTARTS": str(restarts),
+        "BULKHEAD_DEADLINES": deadlines,
         "HOSTILE_LIBRARY": str(calls_extension.LIBRARY),
     }
 
@@ -93,7 +96,7 @@ class HostileVm:
         policy: str = "",
         first: Attack | None = None,
         restarts: int = ENOUGH,
-        deadlines: dict[str, float] = SHORT,
+        deadlines: str = SHORT,
     ) -> None:
         """Starts it.
 

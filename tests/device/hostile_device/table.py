@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from device_procs.device_module import DeviceModule
     from tests.device.hostile_device.attack import Attack
 
+# About the control socket, whatever the kind of device is.
+ABOUT_PACKETS = (*packet_attacks.FORMS, *packet_attacks.ORDERS)
 GENERAL = (
-    *packet_attacks.FORMS,
-    *packet_attacks.ORDERS,
     *packet_attacks.ANSWERS,
     *packet_attacks.DEATHS,
     *memory_attacks.BLACK_BOX,
@@ -30,12 +30,17 @@ WITHOUT_END = (*call_attacks.STORMS, packet_attacks.TALK, packet_attacks.FLOOD, 
 
 def attacks_on(module: DeviceModule) -> list[Attack]:
     """All that there are of a kind."""
-    return [*GENERAL, *WITHOUT_END, *schema_attacks.attacks_of(module, all_wrong=True)]
+    return [*ABOUT_PACKETS, *GENERAL, *WITHOUT_END, *schema_attacks.attacks_of(module, all_wrong=True)]
 
 
-def rows(module: DeviceModule, *, full: bool) -> list[Attack]:
-    """Those with one thing that must come of each; not full: of the wrong values of a message, one."""
-    return [*GENERAL, *schema_attacks.attacks_of(module, all_wrong=full)]
+def rows(kind: str, kinds: tuple[str, ...], *, full: bool) -> list[Attack]:
+    """Those of a kind with one thing that must come of each.
+
+    Not full: packets are dealt out among all kinds, and of the wrong values of a message there is one.
+    """
+    module = module_of(kind)
+    packets = ABOUT_PACKETS if full else ABOUT_PACKETS[kinds.index(kind) :: len(kinds)]
+    return [*packets, *GENERAL, *schema_attacks.attacks_of(module, all_wrong=full)]
 
 
 def numbered_kind(kind: str, number: int) -> str:
