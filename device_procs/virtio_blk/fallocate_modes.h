@@ -1,7 +1,7 @@
 /*
  * How parts of an image are given back and zeroed: never so that its size changes. The worker's profile lets these
- * modes through and no other. KEEP_SIZE only where there must be (a hole): with it, file systems such as ext4 and XFS take
- * room beyond a file's end without a look at RLIMIT_FSIZE.
+ * modes through and no other. KEEP_SIZE only where there must be (a hole): with it, file systems such as ext4 and XFS
+ * take room beyond a file's end without a look at RLIMIT_FSIZE.
  */
 #include <linux/falloc.h>
 

@@ -32,7 +32,7 @@ WAYS: dict[str, Attack | None] = {
     "signals": memory_attacks.CALLS,
 }
 # A controller's timeouts are seconds; a human being notices a tenth of one.
-BUDGET_P99_MS = 20.0
+BUDGET_MORE_MS = 20.0
 _WARM_UP = 100
 # Of the pipe that names kinds: enough for a round in which each process lives for a millisecond.
 _SUCCESSORS = 2000
@@ -121,10 +121,16 @@ def _print(samples: dict[str, list[list[float]]], deaths: dict[str, int]) -> int
             f"  median {median(p50s):.3f} ms ({median(p50s) / quiet_p50:.2f} x quiet), 99 % within "
             f"{median(p99s):.3f} ms ({median(p99s) / quiet_p99:.2f} x), slowest {slowest:.1f} ms{died}"
         )
-        kept = median(p99s) <= BUDGET_P99_MS
+        if way == QUIET:
+            continue
+        more = median(p99s) - quiet_p99
+        kept = more <= BUDGET_MORE_MS
         within = within and kept
         verdict = "within budget" if kept else "OVER BUDGET"
-        print(f"budget: qmp-latency, {way}: 99 % within {BUDGET_P99_MS:g} ms: {verdict}")
+        print(
+            f"budget: qmp-latency, {way}: 99 % within {more:.3f} ms more than beside a quiet one, "
+            f"at most {BUDGET_MORE_MS:g}: {verdict}"
+        )
     return 0 if within else STATUS_OVER_BUDGET
 
 
