@@ -187,6 +187,13 @@ def _queues() -> Iterator[tuple[str, Case]]:
     for part in ("desc_gpa", "avail_gpa", "used_gpa"):
         for name, gpa in places.items():
             yield f"{part} {name}", bad("a ring isn't in RAM", "§2.7.5.2", **{part: gpa})
+    overlaps = "the used ring lies over another ring"
+    for name, over in {
+        "the descriptor table": moved_by("desc_gpa", 4),
+        "the available ring": moved_by("avail_gpa", 4),
+        "the available ring, from before it": moved_by("avail_gpa", -4),
+    }.items():
+        yield f"a used ring over {name}", bad(overlaps, "§2.7", used_gpa=over)
     yield (
         "a used ring that can't be written",
         bad("a ring isn't in RAM", "§2.7", used_gpa=lambda attack: attack.memory.read_only_gpa),

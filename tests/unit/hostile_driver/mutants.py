@@ -66,14 +66,15 @@ TABLE: dict[str, tuple[tuple[str, str], Mutant]] = {
         RNG,
         Mutant(
             _QUEUE,
-            "RING_ENTRIES_OFFSET + (uint64_t)num * USED_ENTRY_BYTES + EVENT_BYTES, 1);",
-            "RING_ENTRIES_OFFSET, 1);",
+            "addresses->used_gpa, used_bytes, 1);",
+            "addresses->used_gpa, RING_ENTRIES_OFFSET, 1);",
         ),
     ),
     "a used ring that can be written": (
         RNG,
-        Mutant(_QUEUE, "* USED_ENTRY_BYTES + EVENT_BYTES, 1);", "* USED_ENTRY_BYTES + EVENT_BYTES, 0);"),
+        Mutant(_QUEUE, "addresses->used_gpa, used_bytes, 1);", "addresses->used_gpa, used_bytes, 0);"),
     ),
+    "rings apart": (RNG, Mutant(_QUEUE, "return VIRTQ_RINGS_OVERLAP;", "(void)0;")),
     "an rng's direction": (
         RNG,
         Mutant(_RNG, "if (rng->chain.readable_count > 0)", f"{NEVER}rng->chain.head)"),
