@@ -205,7 +205,7 @@ def test_the_status_tells_of_every_mistake(driver: RegisterDriver) -> None:
 
 
 def test_queues_that_cannot_be(driver: RegisterDriver) -> None:
-    """The transport refuses most of what the table has for rings, before the device hears of it (§4.2.2.2)."""
+    """The transport refuses most of what the table has for rings, before the device hears of it."""
     refused = 0
     for name, case in CASES.items():
         driver.lay_out(event_idx=True)

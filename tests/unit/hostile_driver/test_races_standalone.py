@@ -20,6 +20,6 @@ def test_whatever_it_has_seen(
     kind: str, variant: str, tmp_path: Path, repetitions: Callable[[int], int]
 ) -> None:
     with closing(StandaloneVictim(kind, variant, build(kind, tmp_path), tmp_path)) as victim:
-        tally = run_all(victim, repetitions(1000))
+        tally = run_all(victim, repetitions(500))
     assert tally.served > 0
     assert tally.mistakes > 0
