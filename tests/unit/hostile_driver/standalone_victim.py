@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -134,7 +135,8 @@ class StandaloneVictim:
 
     def close(self) -> None:
         """Ends it; it must not have anything to say."""
-        self._stdin.close()
+        with suppress(BrokenPipeError):  # what it has ended by, its status tells
+            self._stdin.close()
         try:
             if self._process.wait(HANGS_AFTER_S) != 0:
                 self._raise_report()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.device.hostile_driver import victim as victim_module
 from tests.device.hostile_driver.case import begin, play
 from tests.device.hostile_driver.cases import CASES, refusals
 from tests.device.hostile_driver.races import TURNS_MAX, races_of, run
@@ -49,8 +50,11 @@ ATTACKS: dict[str, tuple[tuple[str, str], Mutant, Callable[[StandaloneVictim], N
 }
 
 
-def test_what_is_left_out_is_noticed(tmp_path: Path, repetitions: Callable[[int], int]) -> None:
-    """Some of them, another choice each time; all by --full."""
+def test_what_is_left_out_is_noticed(
+    tmp_path: Path, repetitions: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some of them, another choice each time; all by --full. One that hangs is noticed too, and sooner."""
+    monkeypatch.setattr(victim_module, "HANGS_AFTER_S", 2.0)
     for name in random.sample(list(ATTACKS), repetitions(len(ATTACKS))):
         (kind, variant), mutant, attack = ATTACKS[name]
         victim = StandaloneVictim(kind, variant, build(kind, tmp_path, mutant), tmp_path)
