@@ -111,13 +111,19 @@ class RingProgram:
     def _read(self, length: int) -> bytes:
         data = self._stdout.read(length)
         if len(data) < length:
-            status = self._process.wait()
-            raise AssertionError(f"ring_program ended with status {status}: its sanitizer says why")
+            raise self._ended()
         return data
 
+    def _ended(self) -> AssertionError:
+        status = self._process.wait()
+        return AssertionError(f"ring_program ended with status {status}: its sanitizer says why")
+
     def judge(self, case: RingCase) -> Verdict:
-        self._stdin.write(case.frame())
-        self._stdin.flush()
+        try:
+            self._stdin.write(case.frame())
+            self._stdin.flush()
+        except BrokenPipeError as error:
+            raise self._ended() from error
         (length,) = struct.unpack("<Q", self._read(8))
         lines = self._read(length).decode().splitlines()
         memory = [self._read(len(region.content)) for region in case.memory.regions]

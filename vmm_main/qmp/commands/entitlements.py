@@ -186,6 +186,7 @@ TABLE = Table(
             _query_system_call_filter,
             Member("profile", STR, "As in a process's entitlements."),
             returns=FILTER_PROGRAM,
+            asked={"profile": "vcpu"},
             example={"profile": "vcpu", "program": "2000000004000000"},
         ),
     ),
