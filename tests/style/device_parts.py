@@ -30,6 +30,8 @@ def missing_parts(root: Path, files: Iterable[PurePosixPath]) -> Iterator[str]:
         match path.parts:
             case ("device_procs", folder, "module.py") if folder not in folders:
                 yield f"{path}: no line of {REGISTRY} names {folder}"
+            case ("tests", "fuzz", "devices", folder, "target.c") if folder not in folders:
+                yield f"{path}: no line of {REGISTRY} names {folder}"
             case ("seccomp_profiles", name) if name.endswith(tuple(f"_{thread}.json" for thread in THREADS)):
                 if name.rpartition("_")[0] not in folders:
                     yield f"{path}: no line of {REGISTRY} names {name.rpartition('_')[0]}"
@@ -58,6 +60,7 @@ def _missing_of(folder: str, there: set[PurePosixPath]) -> Iterator[str]:
     wanted = [own / name for name in OWN_FILES]
     wanted += [PurePosixPath("seccomp_profiles") / f"{folder}_{thread}.json" for thread in THREADS]
     wanted += [tests / "__init__.py", tests / "well_formed_requests.py"]
+    wanted.append(PurePosixPath("tests/fuzz/devices") / folder / "target.c")
     has_c = any(path.parent == own and path.suffix == ".c" for path in there)
     if has_c:
         wanted.append(tests / "standalone_device.c")

@@ -27,6 +27,7 @@ SOUND = {
     "tests/device/virtio_mill/test_jailed_mill.py": "",
     "tests/device/virtio_mill/well_formed_requests.py": "",
     "tests/device/virtio_mill/standalone_device.c": "",
+    "tests/fuzz/devices/virtio_mill/target.c": "",
 }
 OPTIONAL = {"device_procs/device_module.py", "device_procs/virtio_mill/mill.c", "seccomp_profiles/main.json"}
 
@@ -73,6 +74,7 @@ def test_a_missing_line_in_the_registry_is_noticed(tmp_path: Path) -> None:
         "device_procs/virtio_mill/module.py",
         "seccomp_profiles/virtio_mill_control.json",
         "seccomp_profiles/virtio_mill_worker.json",
+        "tests/fuzz/devices/virtio_mill/target.c",
     ]
 
 

@@ -42,7 +42,14 @@ FOR_BENCHMARKS = {
     "qemu-system-common": "qemu-storage-daemon, which serves disks as Bulkhead's device does",
     "qemu-system-x86": "the VMM that every benchmark compares with",
 }
+FOR_FUZZING = {
+    "clang-14": "compiles what is fuzzed",
+    "libclang-rt-14-dev": "its sanitizers",
+    "libfuzzer-14-dev": "the fuzzer of the devices' C",
+    "llvm-14": "names of functions in what it says",
+}
 FOR_TESTS = {
+    **FOR_FUZZING,
     "acpica-tools": "iasl and acpiexec: the guest's ACPI tables",
     "procps": "ps and kill, as tests use them",
     "qemu-system-common": "qemu-storage-daemon, for the disk benchmark's own tests",

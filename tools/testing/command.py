@@ -12,7 +12,7 @@ from tools.setup.debian_packages import SetupError
 from tools.setup.environment import prepare_environment
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-LAYERS = ("unit", "device", "guest", "linux", "contract", "soak", "style")
+LAYERS = ("unit", "device", "guest", "linux", "contract", "fuzz", "soak", "style")
 # What neither shares a boot of the box nor counts the processes and mounts of the whole machine.
 SIDE_BY_SIDE = {"unit", "guest", "style"}
 MOST_AT_ONCE = 4

@@ -13,12 +13,22 @@ import pytest
 
 from tests.device.contributing.chapter import blocks, follow
 from tests.style.source_tree import CHECKOUT, project_files
+from tools.fuzzing.engine import progress_in
 
 BUILD = ".venv/bin/python setup.py -q build_ext --inplace"
 PARSE = """
 from vmm_main.command_line.parser import parse
 device = parse(["-kernel", "/k", "-device", "virtio-echo-device,mask=90"]).devices[0]
 print(device.kind, device.device_id, device.plan.config)
+"""
+FUZZ = """
+import sys
+from pathlib import Path
+from tools.fuzzing import engine
+from tools.fuzzing.targets import all_targets
+(target,) = (each for each in all_targets() if each.name == "virtio-echo")
+place = engine.Workplace(Path(sys.argv[1]), target)
+sys.exit(engine.start(target, Path(sys.executable), place, 5, sys.stdout.buffer).wait())
 """
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 TESTS = "tests/device/virtio_echo"
@@ -79,6 +89,12 @@ def test_another_text_makes_another_device(document: str, tmp_path: Path) -> Non
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert "1 failed, 2 passed" in ran.stdout
     assert f"FAILED {TESTS}/test_jailed_echo.py::test_an_answer_is_the_question_masked" in ran.stdout
+
+
+def test_it_is_fuzzed(tree: Path, tmp_path: Path) -> None:
+    progress = progress_in(output_of(tree, "-c", FUZZ, str(tmp_path)))
+    assert progress is not None
+    assert progress.executions > 10
 
 
 def test_nothing_of_it_is_missing(tree: Path) -> None:

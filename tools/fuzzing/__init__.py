@@ -1,0 +1,1 @@
+"""The command `tools/fuzz`: coverage-guided fuzzing of what takes in foreign bytes."""
