@@ -162,7 +162,8 @@ class SupervisedDevice(DriverSide, ProcessListener):
     def resume(self) -> None:
         """The VM runs (again)."""
         if self.state == PAUSED:
-            assert self._rings is not None
+            if self._rings is None:
+                return  # its driver's reset is under way
             self._move(RUNNING)
             for name, fields in self._rings.enable_messages():
                 self.tell(name, fields)
