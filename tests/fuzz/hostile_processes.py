@@ -55,7 +55,11 @@ class HostileDevice:
 
     def hear(self) -> None:
         """Takes what main says; it keeps no descriptor."""
-        while self._end.fileno() >= 0 and (heard := take_packet(self._end)) is not None:
+        while (
+            self.process.status is None
+            and self._end.fileno() >= 0
+            and (heard := take_packet(self._end)) is not None
+        ):
             envelope, descriptors = heard
             for fd in descriptors:
                 os.close(fd)

@@ -7,10 +7,9 @@ import posix
 import select
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,19 +144,22 @@ def simulated_host() -> Iterator[tuple[SimulatedTime, SimulatedKernel]]:
 
     signals = SimpleNamespace(**{**vars(_signal), "pidfd_send_signal": kernel.pidfd_send_signal})
     epolls = SimpleNamespace(**{**vars(select), "epoll": lambda: _Epoll(clock)})
-    replaced = {"time": clock, "os": kernel, "_signal": signals}
-    with ExitStack() as patches:
+    replaced = {"time": clock, "os": kernel, "_signal": signals, "own_children": lambda: None}
+    originals: list[tuple[Any, str, Any]] = []
+
+    def replace(module: Any, attribute: str, simulated: Any) -> None:
+        originals.append((module, attribute, getattr(module, attribute)))
+        setattr(module, attribute, simulated)
+
+    try:
         for name, module in list(sys.modules.items()):
             if name.startswith(SUPERVISOR):
                 for attribute, simulated in replaced.items():
                     if hasattr(module, attribute):
-                        patches.enter_context(mock.patch.object(module, attribute, simulated))
-        patches.enter_context(mock.patch.object(sys.modules[LOOP], "select", epolls))
-        patches.enter_context(mock.patch.object(sys.modules[LOOP], "time", clock))
-        patches.enter_context(
-            mock.patch.object(sys.modules[f"{SUPERVISOR}own_children"], "own_children", return_value=None)
-        )
-        patches.enter_context(
-            mock.patch.object(sys.modules[f"{SUPERVISOR}zygote_supply"], "own_children", return_value=None)
-        )
+                        replace(module, attribute, simulated)
+        replace(sys.modules[LOOP], "select", epolls)
+        replace(sys.modules[LOOP], "time", clock)
         yield clock, kernel
+    finally:
+        for module, attribute, original in originals:
+            setattr(module, attribute, original)

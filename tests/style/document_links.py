@@ -12,7 +12,7 @@ FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 PATH = re.compile(r"(?:\./)?([\w.-]+(?:/[\w.-]+)+/?)")
 HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 # What begins like a path of the project, but is made at run time.
-NOT_IN_GIT = (".venv",)
+NOT_IN_GIT = (".venv", "build")
 
 
 def broken_links(root: Path, files: Iterable[PurePosixPath]) -> Iterator[str]:
