@@ -225,11 +225,11 @@ class StandIn:
     def _start_worker(self) -> None:
         """The real one, of a device that does nothing."""
         profile = b"zygote" if self.plant == "another filter" else b"virtio_rng_worker"
-        self._alive = [ffi.new("char[]", profile), ffi.new("struct black_box *")]
+        self._profile = ffi.new("char[]", profile)
         self._worker = ffi.new("struct worker *")
         lib.worker_init(self._worker)
         self._worker.ops = ffi.addressof(lib.null_device_ops)
-        self._worker.profile, self._worker.black_box = self._alive
+        self._worker.profile = self._profile
         self._worker.count = 1
         self._worker.report_fd = self._report
         self._worker.queues[0].kick_fd = self.spec["given"]["kick"]

@@ -22,10 +22,12 @@ def _filters_of(kind: str) -> set[str]:
 _OF_ALL = {"no_new_privs", "threads", "shared memory", "code", "children"} | (
     {"capabilities"} if os.geteuid() == 0 else set()
 )
+# An ordinary user's zygote has a user namespace, and no bounding set.
+_OF_USERS_ZYGOTE = set() if os.geteuid() == 0 else {"user namespace", "capabilities"}
 DIFFERING = {
     "main": {*_OF_ALL, *_filters_of("main"), "descriptors"},
     "spawner": {*_OF_ALL, "session", "descriptor"},
-    "zygote": {*_OF_ALL, *_filters_of("zygote"), "net namespace", "descriptor"},
+    "zygote": {*_OF_ALL, *_OF_USERS_ZYGOTE, *_filters_of("zygote"), "net namespace", "descriptor"},
 }
 
 

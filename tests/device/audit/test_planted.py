@@ -86,7 +86,9 @@ def has_it_all_read(entitled: Entitled) -> bool:
         return True
     records = entitled.records()
     with opened(records) as vm:
-        found = findings_of(vm.processes[-1], vm)
+        device = vm.processes[-1]
+        device.certificate = entitled.certificate(device.name)
+        found = findings_of(device, vm)
     verdicts = {finding.aspect: finding.verdict for finding in found}
     assert verdicts["descriptors"] == verdicts["shared memory"] == UNREAD
     assert DIFFERENCE not in verdicts.values()
