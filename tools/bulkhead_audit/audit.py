@@ -99,7 +99,7 @@ def _look(client: QmpClient, *, compare_filters: bool) -> tuple[list[Audited], b
         for process in processes:
             process.files.close()
     is_steady = _identities(client.execute("query-process-entitlements")) == _identities(asked)
-    is_steady = is_steady and all(entitled["settled"] or "pid" not in entitled for entitled in asked)
+    is_steady = is_steady and all(entitled["settled"] or _is_given_up(entitled) for entitled in asked)
     is_steady = is_steady and not any(looked[name] is None for name in looked) and None not in zygotes
     audited = []
     for entitled in asked:
@@ -126,10 +126,15 @@ def _examine(process: Process, vm: Vm) -> Audited | None:
     return Audited(process.entitled, findings, memory)
 
 
+def _is_given_up(entitled: dict[str, Any]) -> bool:
+    """Whether a device has no process and gets none before somebody asks for it."""
+    return "pid" not in entitled and entitled.get("state") in ("stopped", "needs-reset")
+
+
 def _not_looked_at(entitled: dict[str, Any]) -> Finding:
     state = entitled.get("state", "")
     if "pid" not in entitled:
-        verdict = OK if state in ("stopped", "needs-reset") else UNREAD
+        verdict = OK if _is_given_up(entitled) else UNREAD
         return Finding("process", "one", f"none: the device is {state}", verdict)
     return Finding("process", "one", f"was replaced or made while it was looked at ({state})", UNREAD)
 

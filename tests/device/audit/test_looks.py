@@ -62,6 +62,23 @@ class ToldClient(QmpClient):
         return
 
 
+class DeviceWithoutProcess(ToldClient):
+    """The same with a device that has no process: dead at first, and then given up."""
+
+    DEAD_LOOKS = 3
+
+    def __init__(self, pid: int, state: str, **options: Any) -> None:
+        super().__init__(pid, **options)
+        self._state = state
+
+    def execute(self, command: str, **arguments: Any) -> Any:
+        look = self.looks
+        told = super().execute(command, **arguments)
+        state = self._state if look < self.DEAD_LOOKS else "stopped"
+        device = {"name": "rng0", "role": "device", "kind": "virtio-rng", "uid": 1, "gid": 1}
+        return [*told, {**device, "settled": False, "state": state, "threads": []}]
+
+
 def verdict_on_user(client: ToldClient, patience_s: float) -> str | None:
     (main,) = audit(client, patience_s=patience_s)
     return next((finding.verdict for finding in main.findings if finding.aspect == "user"), None)
@@ -89,6 +106,17 @@ def test_one_that_is_being_made_is_waited_for(stranger: int) -> None:
     client = ToldClient(stranger, settles_at=2, jailed_at=2)
     assert verdict_on_user(client, LONG_S) == "ok"
     assert client.looks == 4
+
+
+def test_a_dead_device_is_waited_for_and_one_that_is_given_up_is_not(stranger: int) -> None:
+    dead = DeviceWithoutProcess(stranger, "dead", jailed_at=0)
+    _, device = audit(dead, patience_s=LONG_S)
+    assert [finding.verdict for finding in device.findings] == ["ok"]
+    assert dead.looks > DeviceWithoutProcess.DEAD_LOOKS
+    stopped = DeviceWithoutProcess(stranger, "stopped", jailed_at=0)
+    _, device = audit(stopped, patience_s=LONG_S)
+    assert [finding.found for finding in device.findings] == ["none: the device is stopped"]
+    assert stopped.looks == 2, "the second for what differs of the stranger that is main"
 
 
 def test_one_that_never_settles_is_not_called_right(stranger: int) -> None:
