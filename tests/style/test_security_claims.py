@@ -24,7 +24,7 @@ def page() -> str:
 
 
 def compiled_rules(*, answered: bool) -> dict[str, list[str]]:
-    """The calls of every profile's rules, as they were compiled; if asked for, those answered with an errno too."""
+    """The calls of every profile's rules, as they were compiled; those answered with an errno if asked for."""
     found = {}
     for profile in read_profiles():
         rules = ffi.new("struct filter_rule **")

@@ -122,8 +122,8 @@ class RingProgram:
         try:
             self._stdin.write(case.frame())
             self._stdin.flush()
-        except BrokenPipeError as error:
-            raise self._ended() from error
+        except BrokenPipeError as gone:
+            raise self._ended() from gone
         (length,) = struct.unpack("<Q", self._read(8))
         lines = self._read(length).decode().splitlines()
         memory = [self._read(len(region.content)) for region in case.memory.regions]
