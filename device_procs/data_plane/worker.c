@@ -5,12 +5,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,7 +33,7 @@ _Static_assert(WAKEUP_NEVER_NS == UINT64_MAX, "later than any time");
 /* What a thread is given at its birth; lives on the stack of worker_start(). */
 struct birth {
     struct worker *worker;
-    sem_t done;
+    int done_fd; /* an eventfd: unlike a semaphore, it takes no call that a worker needs for nothing else */
     int error;
 };
 
@@ -268,7 +268,7 @@ static void *worker_main(void *argument)
     black_box_set_thread(BLACK_BOX_WORKER_THREAD + worker->number);
     error = filters_install(worker->profile);
     birth->error = error;
-    sem_post(&birth->done); /* birth is gone from here on */
+    signal_eventfd(birth->done_fd); /* birth is gone from here on */
     if (error == 0)
         serve_until_quit(worker);
     return NULL;
@@ -294,8 +294,7 @@ static int start_thread(struct worker *worker, struct birth *birth)
     pthread_attr_destroy(&attributes);
     if (error < 0)
         return error;
-    while (sem_wait(&birth->done) < 0)
-        ; /* a signal */
+    take_eventfd(birth->done_fd);
     if (birth->error < 0)
         pthread_join(thread, NULL);
     else
@@ -310,9 +309,11 @@ int worker_start(struct worker *worker)
 
     if (worker->count == 0 || worker->count > WORKER_QUEUES_MAX)
         return -EINVAL;
-    sem_init(&birth.done, 0, 0);
+    birth.done_fd = eventfd(0, EFD_CLOEXEC);
+    if (birth.done_fd < 0)
+        return -errno;
     error = start_thread(worker, &birth);
-    sem_destroy(&birth.done);
+    close(birth.done_fd);
     return error;
 }
 

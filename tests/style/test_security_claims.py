@@ -23,17 +23,13 @@ def page() -> str:
     return (CHECKOUT / PAGE).read_text(encoding="utf-8")
 
 
-def compiled_rules(*, answered: bool) -> dict[str, list[str]]:
-    """The calls of every profile's rules, as they were compiled; those answered with an errno if asked for."""
+def compiled_rules() -> dict[str, list[str]]:
+    """The calls of every profile's rules, as they were compiled."""
     found = {}
     for profile in read_profiles():
         rules = ffi.new("struct filter_rule **")
         count = lib.filters_rules(profile.name.encode(), rules)
-        found[profile.name] = [
-            ffi.string(rules[0][i].call).decode()
-            for i in range(count)
-            if answered or b"errno" not in ffi.string(rules[0][i].condition)
-        ]
+        found[profile.name] = [ffi.string(rules[0][i].call).decode() for i in range(count)]
     return found
 
 
@@ -47,12 +43,12 @@ def test_every_test_that_is_named_exists() -> None:
 
 
 def test_the_rules_are_as_many_as_it_says() -> None:
-    counts = {name: len(rules) for name, rules in compiled_rules(answered=False).items()}
+    counts = {name: len(rules) for name, rules in compiled_rules().items()}
     assert list(wrong_counts(page(), counts)) == []
 
 
 def test_what_a_device_may_call_the_zygote_may() -> None:
-    rules = compiled_rules(answered=True)
+    rules = compiled_rules()
     for _, folder in KINDS.values():
         for thread in ("control", "worker"):
             assert outside_the_zygotes(rules[f"{folder}_{thread}"], rules["zygote"]) == []

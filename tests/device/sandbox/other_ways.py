@@ -88,7 +88,7 @@ OTHER_WAYS = [
         ("rseq", (0, 0, 0, 0), "m.m..", _KNOWN_BAD),
         ("set_robust_list", (0, 0), "m.m..", _KNOWN_BAD),
         ("set_tid_address", (0,), "....."),
-        ("futex", (_ROOM, _FUTEX_WAKE, 1), "mmm.m"),
+        ("futex", (_ROOM, _FUTEX_WAKE, 1), "mmm.."),
         ("futex_waitv", (0, 0, 0, 0, 0), "....."),
         ("membarrier", (0, 0), "....."),
         ("gettid", (), "mmmmm"),

@@ -85,7 +85,6 @@ def test_a_condition_in_words_and_in_effect() -> None:
 
 
 def test_a_disks_threads_have_few_calls() -> None:
-    """Of 30 at most together: each (call, condition) that is let through is a rule."""
+    """Of 30 at most together: each (call, condition) is a rule, also one that is answered without being made."""
     profiles = [read_profile(FOLDER / f"virtio_blk_{thread}.json") for thread in ("control", "worker")]
-    rules = [rule for profile in profiles for rule in profile.rules if rule.error_number == 0]
-    assert len(rules) <= 30
+    assert sum(len(profile.rules) for profile in profiles) <= 30
