@@ -85,6 +85,6 @@ def test_a_condition_in_words_and_in_effect() -> None:
 
 
 def test_a_disks_threads_have_few_calls() -> None:
-    """Of 30 at most together: each (call, condition) is a rule, also one that is answered without being made."""
+    """Of 30 at most together: each (call, condition) is a rule, also if it is answered and not made."""
     profiles = [read_profile(FOLDER / f"virtio_blk_{thread}.json") for thread in ("control", "worker")]
     assert sum(len(profile.rules) for profile in profiles) <= 30
