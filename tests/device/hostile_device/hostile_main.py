@@ -68,7 +68,7 @@ def apply() -> None:
     restart_policy.SHORT_LIFE_S = 0.0  # every life counts as a long one
     vars(device_start)["DeviceSupervisor"] = partial(HostileSupervisor, restart_limit=restarts)
     library = os.environ["HOSTILE_LIBRARY"]
-    zygote_options = ("-X", f"bulkhead_extra_kinds={KINDS}", "-X", f"hostile_library={library}")
+    zygote_options = ("-X", f"bulkhead_extra_kinds={KINDS}", "-X", f"hostile_calls_library={library}")
     vars(device_start)["Spawner"] = partial(Spawner, zygote_options=zygote_options)
 
 
