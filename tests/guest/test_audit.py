@@ -143,6 +143,9 @@ def test_a_descriptor_that_was_left_open_for_main_is_a_difference(
     try:
         vm.report.wait_for("counter")
         found = differences(audited(vm.paths[0], DIFFERS))
-        assert found == [("main", "descriptors", "left open by who started it: 9 -> /etc/passwd (r)")]
+        assert found == [
+            ("main", "descriptors", "left open by who started it: 9 -> /etc/passwd (r)"),
+            ("main", "file", "9 -> /etc/passwd (r)"),
+        ]
     finally:
         vm.close()

@@ -24,6 +24,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         *_OF_ALL,
         privileges.system_calls,
         reach.inherited_descriptors,
+        reach.files_of_main,
         reach.shared_memory,
         reach.code,
     ),

@@ -40,6 +40,10 @@ class ProcessFiles:
         with _Refusals(name):
             return os.readlink(name, dir_fd=self._folder)
 
+    def real_path(self, path: str) -> str:
+        """Where a path leads that this process was told, as /proc has it for an open file."""
+        return os.path.realpath(os.path.join(self.link("cwd"), path))
+
     def stat(self, name: str) -> os.stat_result:
         """What a name stands for; a link's target."""
         with _Refusals(name):

@@ -156,6 +156,23 @@ def inherited_descriptors(process: Process, _vm: Vm) -> Iterator[Finding]:
     yield judge("descriptors", "standard ones, and what it was told to open", found, is_allowed=not strange)
 
 
+# What main makes for itself and for its devices, by what the kernel calls it. Sockets and pipes: QMP and chardevs.
+_MAKES = ("socket:", "pipe:", "/memfd:bulkhead-", "anon_inode:kvm-vm", "anon_inode:kvm-vcpu:", EVENTFD,
+          "anon_inode:[eventpoll]", "anon_inode:[pidfd]", "anon_inode:[signalfd]")  # fmt: skip
+_OPENS = ("/dev/kvm", "/dev/null", "/dev/ptmx", "/dev/pts/ptmx", "/run/bulkhead/uids.lock")
+
+
+def files_of_main(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """Of main: every file it has open is one that it was told to open, or was given."""
+    told = [process.files.real_path(path) for path in process.entitled["files"]]
+    for descriptor in process.descriptors:
+        link = descriptor.link.removesuffix(" (deleted)")
+        if descriptor.number in _STANDARD or link in _OPENS or link.startswith(_MAKES):
+            continue
+        is_told = link in told or any(descriptor.is_the(role) for role in process.entitled["descriptors"])
+        yield judge("file", "one that it was told to open", str(descriptor), is_allowed=is_told)
+
+
 def shared_memory(process: Process, _vm: Vm) -> Iterator[Finding]:
     """What is mapped shared is meant to be; files that are only read are mapped_files()'s."""
     rings = {one["what"] for one in process.entitled["own-descriptors"]}

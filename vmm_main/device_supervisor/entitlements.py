@@ -39,13 +39,21 @@ def of_main(
     threads = [_thread("main", [os.getpid()], ["main"], seccomp=seccomp)]
     threads.append(_thread("vcpu", vcpu_thread_ids, ["main", "vcpu"], seccomp=seccomp))
     memory = [_guest_memory(memory_fd, writable=True)]
+    backends: list[dict[str, Any]] = []
     for device in supervisor.devices if supervisor is not None else ():
         memory += _memory_of(device)
+        backends += _backends(device)
     return {
         **_process("main", "main", os.getpid(), os.geteuid(), os.getegid(), is_settled=True),
         "threads": threads,
+        "descriptors": backends,
         "shared-memory": memory,
     }
+
+
+def given(role: str, fd: int) -> dict[str, Any]:
+    """A descriptor that main was given by whoever runs it."""
+    return {"role": role, "access": "rw", **_identity(fd)}
 
 
 def of_makers(supervisor: DeviceSupervisor) -> Iterator[dict[str, Any]]:
@@ -99,7 +107,7 @@ def _process(
     told: dict[str, Any] = {"name": name, "role": role, "uid": uid, "gid": gid, "settled": is_settled}
     if pid is not None:
         told["pid"] = pid
-    return {**told, "threads": [], "descriptors": [], "own-descriptors": [], "shared-memory": []}
+    return {**told, "threads": [], "descriptors": [], "files": [], "own-descriptors": [], "shared-memory": []}
 
 
 def _thread(name: str, ids: list[int], profiles: list[str], *, seccomp: bool) -> dict[str, Any]:
@@ -116,14 +124,18 @@ def _thread(name: str, ids: list[int], profiles: list[str], *, seccomp: bool) ->
 def _descriptors(device: SupervisedDevice, process: DeviceProcess) -> Iterator[dict[str, Any]]:
     """What CONFIGURE and the zygote have given it; guest memory and logs it has mapped and closed again."""
     yield {"role": "control socket", "access": "rw", "inode": process.control_inode}
-    for resource, fd in zip(device.plan.resources, device.held.backends, strict=True):
-        access = "rw" if resource.writable else "r"
-        yield {"role": f"back end: {resource.named}", "access": access, **_identity(fd)}
+    yield from _backends(device)
     if process.last_io_inode is not None:
         yield {"role": "end of its I/O", "access": "rw", "inode": process.last_io_inode}
     for role, fds in (("kick", device.kick_fds), ("call", device.call_fds)):
         for index, fd in enumerate(fds):
             yield {"role": f"{role} of queue {index}", "access": "rw", "eventfd-id": _eventfd_id(fd)}
+
+
+def _backends(device: SupervisedDevice) -> Iterator[dict[str, Any]]:
+    for resource, fd in zip(device.plan.resources, device.held.backends, strict=True):
+        access = "rw" if resource.writable else "r"
+        yield {"role": f"back end: {resource.named}", "access": access, **_identity(fd)}
 
 
 def _own_descriptors(device: SupervisedDevice) -> list[dict[str, Any]]:

@@ -17,6 +17,11 @@ class NamedDescriptors:
     def __init__(self) -> None:
         self._fds: dict[str, int] = {}
 
+    @property
+    def named(self) -> list[tuple[str, int]]:
+        """All that there are."""
+        return list(self._fds.items())
+
     def keep(self, name: str, fd: int) -> None:
         """Keeps fd under name in place of the one there was; fd is closed if that fails.
 

@@ -51,7 +51,7 @@ class ToldClient(QmpClient):
         uid = os.getuid() if self._jailed_at is not None and look >= self._jailed_at else os.getuid() + 1
         main = {
             **{"name": "main", "role": "main", "pid": self._pid, "uid": uid, "gid": os.getgid()},
-            **{"settled": look >= self._settles_at, "threads": [], "descriptors": []},
+            **{"settled": look >= self._settles_at, "threads": [], "descriptors": [], "files": []},
             **{"own-descriptors": [], "shared-memory": []},
         }
         if is_end and look < self._changes:

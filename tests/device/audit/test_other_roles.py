@@ -25,7 +25,7 @@ _OF_ALL = {"no_new_privs", "threads", "shared memory", "code", "children"} | (
 # An ordinary user's zygote has a user namespace, and no bounding set.
 _OF_USERS_ZYGOTE = set() if os.geteuid() == 0 else {"user namespace", "capabilities"}
 DIFFERING = {
-    "main": {*_OF_ALL, *_filters_of("main"), "descriptors"},
+    "main": {*_OF_ALL, *_filters_of("main"), "descriptors", "file"},
     "spawner": {*_OF_ALL, "session", "descriptor"},
     "zygote": {*_OF_ALL, *_OF_USERS_ZYGOTE, *_filters_of("zygote"), "net namespace", "descriptor"},
 }

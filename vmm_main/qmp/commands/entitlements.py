@@ -77,7 +77,8 @@ PROCESS_ENTITLEMENT = Struct(
     Member("uid", INT, "Its user, on the host."),
     Member("gid", INT, "Its group, on the host."),
     Member("threads", ArrayOf(THREADS), "Its threads."),
-    Member("descriptors", ArrayOf(DESCRIPTOR), "What a device was given. Of others it isn't told."),
+    Member("descriptors", ArrayOf(DESCRIPTOR), "What it was given: devices, and main by whoever runs it."),
+    Member("files", ArrayOf(STR), "What main was told to open, beside that: paths, as on its command line."),
     Member("own-descriptors", ArrayOf(OWN_DESCRIPTORS), "What a device makes for itself."),
     Member("shared-memory", ArrayOf(SHARED_MEMORY), "What it shares with others."),
     Member("limits", LIMITS, "Resource limits of a device.", optional=True),
@@ -105,7 +106,15 @@ def _query_process_entitlements(call: Call) -> list[dict[str, Any]]:
     supervisor = machine.supervisor
     seccomp = machine.config.seccomp_enabled
     threads = machine.vcpu_thread_ids()
-    found = [entitlements.of_main(supervisor, machine.guest_memory_fd, threads, seccomp=seccomp)]
+    main = entitlements.of_main(supervisor, machine.guest_memory_fd, threads, seccomp=seccomp)
+    config = machine.config
+    files = [config.kernel_path, config.initrd_path, config.log_path]
+    files += [chardev.path for chardev in config.chardevs if chardev.backend == "file"]
+    main["files"] = [path for path in files if path is not None]
+    given = [(f"-add-fd set={entry.set_id}", entry.fd) for entry in config.fd_sets]
+    given += [(f"getfd {name}", fd) for name, fd in call.server.descriptors.named]
+    main["descriptors"] += [entitlements.given(role, fd) for role, fd in given]
+    found = [main]
     if supervisor is not None:
         found += entitlements.of_makers(supervisor)
         found += [entitlements.of_device(supervisor, device) for device in supervisor.devices]
@@ -165,6 +174,7 @@ TABLE = Table(
                         }
                     ],
                     "descriptors": [{"role": "kick of queue 0", "access": "rw", "eventfd-id": 7}],
+                    "files": [],
                     "own-descriptors": [{"what": "anon_inode:[eventfd]", "most": 2}],
                     "shared-memory": [{"role": "guest memory", "writable": True, "inode": 9, "device": 1}],
                     "limits": {"nofile": 256, "fsize": 0, "data": 268435456},
