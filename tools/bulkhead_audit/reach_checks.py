@@ -156,7 +156,7 @@ def inherited_descriptors(process: Process, _vm: Vm) -> Iterator[Finding]:
     yield judge("descriptors", "standard ones, and what it was told to open", found, is_allowed=not strange)
 
 
-# What main makes for itself and for its devices, by what the kernel calls it. Sockets and pipes: QMP and chardevs.
+# What main makes for itself and for its devices, as the kernel calls it. Sockets and pipes: QMP, chardevs.
 _MAKES = ("socket:", "pipe:", "/memfd:bulkhead-", "anon_inode:kvm-vm", "anon_inode:kvm-vcpu:", EVENTFD,
           "anon_inode:[eventpoll]", "anon_inode:[pidfd]", "anon_inode:[signalfd]")  # fmt: skip
 _OPENS = ("/dev/kvm", "/dev/null", "/dev/ptmx", "/dev/pts/ptmx", "/run/bulkhead/uids.lock")

@@ -6,6 +6,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -105,6 +106,7 @@ def main(arguments: Sequence[str]) -> int:
     seed = random.SystemRandom().getrandbits(32) if given.seed is None else given.seed
     print(f"seed: {seed}", flush=True)
     program = os.environ.get("BULKHEAD_PROGRAM") or str(CHECKOUT / ".venv" / "bin" / "bulkhead")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also if whoever started this had it ignored
     adopt_orphans()
     directory = Path(tempfile.mkdtemp(prefix="bulkhead-soak-"))
     soak = Soak(program, _kernel(directory), directory, verbose=given.verbose)
