@@ -125,7 +125,7 @@ def test_it_is_the_first_process_of_its_session(device: ToldRig) -> None:
     assert os.getsid(device.pid) != os.getsid(0)
 
 
-def test_landlock_is_in_force_where_the_kernel_has_it(device: ToldRig) -> None:
+def test_landlock_is_certified_as_the_kernel_has_it(device: ToldRig) -> None:
     assert device.certificate["landlock"] == lib.landlock_version()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 
 import pytest
@@ -9,8 +11,13 @@ import pytest
 from device_procs.data_plane._data_plane import lib
 from ipc.schema import UINT64_MAX
 from seccomp_profiles.compile_profiles import system_call_number
-from tests.device.sandbox.forbidden_calls import FORBIDDEN_ALWAYS, FORBIDDEN_WHEN_READY, ForbiddenCall
-from tests.device.sandbox.told_kinds import FOLDERS, packed_call
+from tests.device.sandbox.forbidden_calls import (
+    AT_FDCWD,
+    FORBIDDEN_ALWAYS,
+    FORBIDDEN_WHEN_READY,
+    ForbiddenCall,
+)
+from tests.device.sandbox.told_kinds import FOLDERS, packed_call, scratch
 from tests.device.sandbox.told_rig import CONTROL, WORKER, ZYGOTE, told_device
 from tests.device.zygote.zygote_rig import ZygoteRig
 
@@ -65,3 +72,15 @@ def test_without_filters_the_same_call_is_made(
         result = device.result(thread)
         assert result == -call.unfiltered if call.unfiltered else result >= 0
         assert device.black_box.page.refused_thread == lib.BLACK_BOX_NO_THREAD
+
+
+@pytest.mark.parametrize("thread", [CONTROL, WORKER])
+def test_landlock_forbids_what_filters_would_have(unfiltered: ZygoteRig, thread: str) -> None:
+    """Without filters even the empty root can't be read, only named, where the kernel has Landlock."""
+    number = system_call_number("openat")
+    for flags, forbidden in ((os.O_RDONLY | os.O_DIRECTORY, lib.landlock_version() > 0), (os.O_PATH, False)):
+        with told_device(unfiltered, "virtio_rng") as device:
+            device.get_ready()
+            device.tell(thread, number, (AT_FDCWD, scratch(0), flags, 0))
+            result = device.result(thread)
+            assert result == -errno.EACCES if forbidden else result >= 0
