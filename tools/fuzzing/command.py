@@ -70,6 +70,9 @@ def main(arguments: Sequence[str]) -> int:
     if target is None:
         say(f"there is no target {options.name!r}; allowed are {', '.join(targets)}")
         return 2
+    if options.reproduce is not None and not options.reproduce.is_file():
+        say(f"--reproduce {options.reproduce}: allowed is a file, one input")
+        return 2
     try:
         debian_packages.install_missing([*debian_packages.FOR_BUILDING, *debian_packages.FOR_FUZZING], say)
         python = prepare_environment(CHECKOUT, "test", say)

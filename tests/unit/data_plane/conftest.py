@@ -10,7 +10,7 @@ from tests.unit.data_plane.ring_case import RingProgram
 from tests.unit.data_plane.sanitized_build import DATA_PLANE, MEMORY, build
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ring_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RingProgram]:
     """ring_program.c under AddressSanitizer and UndefinedBehaviorSanitizer."""
     names = ("guest_memory.c", "inflight_log.c", "virtqueue.c", "virtqueue_errors.c")
