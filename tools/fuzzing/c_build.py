@@ -51,4 +51,6 @@ def build(target: Target) -> Path:
         if ran.returncode != 0:
             raise BuildError(ran.stderr)
 
-    return cached(f"fuzz-{target.name}", [*FLAGS, *sources, *headers], make) / target.name
+    # Of this checkout: what it says of itself has its paths.
+    parts: list[str | bytes | Path] = [str(CHECKOUT), *FLAGS, *sources, *headers]
+    return cached(f"fuzz-{target.name}", parts, make) / target.name
