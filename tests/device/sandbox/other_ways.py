@@ -88,7 +88,11 @@ OTHER_WAYS = [
         ("rseq", (0, 0, 0, 0), "m.m..", _KNOWN_BAD),
         ("set_robust_list", (0, 0), "m.m..", _KNOWN_BAD),
         ("set_tid_address", (0,), "....."),
-        ("futex", (_ROOM, _FUTEX_WAKE, 1), "mmm.."),
+    ),
+    OtherWay(
+        "futex", (_ROOM, _FUTEX_WAKE, 1), "mmm..", 0, "all, when two threads meet at a lock, which is seldom"
+    ),
+    *_rows(
         ("futex_waitv", (0, 0, 0, 0, 0), "....."),
         ("membarrier", (0, 0), "....."),
         ("gettid", (), "mmmmm"),
