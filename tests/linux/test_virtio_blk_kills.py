@@ -106,10 +106,11 @@ def test_reboot_with_requests_in_flight(start_disk_guest: StartDiskGuest, scratc
     block = guest.nodes["direct"].removeprefix("/dev/")
     guest.begin("reading", f"fio --name=reads {reads} --filename=/dev/{block}")
     in_flight = f"/sys/block/{block}/inflight"
-    # The guest looks until most are in flight, says how many, and resets the machine.
+    # The guest looks until most are in flight, says how many, and resets the machine at the next such look. What
+    # it says must be out before that (stty waits for it): a reset loses what the terminal still holds.
     look = f"until read reads writes <{in_flight} && [ $reads -gt 8 ]; do :; done"
-    reset = "echo in flight: $reads, $writes; echo b >/proc/sysrq-trigger"
-    guest.guest.console.send(f"{look}; {reset}\n")
+    say = "echo in flight: $reads, $writes; stty echo"
+    guest.guest.console.send(f"{look}; {say}; {look}; echo b >/proc/sysrq-trigger\n")
     counts = guest.guest.console.wait_for(r"\nin flight: (\d+), (\d+)\D", RESET_DEADLINE_S)
     assert guest.guest.wait_for_event("RESET")["data"] == {"guest": True, "reason": "guest-reset"}
     guest.guest.wait_for_boot()
