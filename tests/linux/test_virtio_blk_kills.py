@@ -106,8 +106,8 @@ def test_reboot_with_requests_in_flight(start_disk_guest: StartDiskGuest, scratc
     block = guest.nodes["direct"].removeprefix("/dev/")
     guest.begin("reading", f"fio --name=reads {reads} --filename=/dev/{block}")
     in_flight = f"/sys/block/{block}/inflight"
-    # The guest looks until most are in flight, says how many, and resets the machine at the next such look. What
-    # it says must be out before that (stty waits for it): a reset loses what the terminal still holds.
+    # The guest looks until most are in flight, says how many, and resets the machine at the next such look.
+    # What it says must be out before that (stty waits for it): a reset loses what the terminal still holds.
     look = f"until read reads writes <{in_flight} && [ $reads -gt 8 ]; do :; done"
     say = "echo in flight: $reads, $writes; stty echo"
     guest.guest.console.send(f"{look}; {say}; {look}; echo b >/proc/sysrq-trigger\n")
