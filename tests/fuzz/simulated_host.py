@@ -122,10 +122,7 @@ class SimulatedKernel:
         code, status = process.status
         if not options & os.WNOWAIT:
             del self.processes[process.pid]
-            self._reaped.append(process)
         return posix.waitid_result((process.pid, 0, 17, status, code))
-
-    _reaped: list[SimulatedProcess] = []  # noqa: RUF012 - nobody looks at it; it keeps pidfds' owners alive
 
     def close(self, fd: int) -> None:
         for process in self.processes.values():

@@ -12,7 +12,7 @@ FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 PATH = re.compile(r"(?:\./)?([\w.-]+(?:/[\w.-]+)+/?)")
 HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
 # What begins like a path of the project, but is made at run time.
-NOT_IN_GIT = (".venv", "build")
+NOT_IN_GIT = {".venv", "build", "__pycache__"}
 
 
 def broken_links(root: Path, files: Iterable[PurePosixPath]) -> Iterator[str]:
@@ -26,7 +26,7 @@ def broken_links(root: Path, files: Iterable[PurePosixPath]) -> Iterator[str]:
                 yield f"{path}: the link to {match.group(1)} leads nowhere"
         for match in CODE_SPAN.finditer(text):
             named = PATH.match(match.group(1).split()[0] if match.group(1).split() else "")
-            if named is None or named.group(1).split("/")[0] in NOT_IN_GIT:
+            if named is None or NOT_IN_GIT.intersection(named.group(1).split("/")):
                 continue
             target = root / named.group(1)
             if (root / target.relative_to(root).parts[0]).exists() and not target.exists():
