@@ -143,7 +143,6 @@ class ControlThread:
         self._poll.register(self._queues.report_fd, select.POLLIN)
         self._queues.start()
         self._reached(lib.STAGE_WORKERS_STARTED)
-        _warm_up()
         error = lib.filters_install(f"{profile}_control".encode())
         if error < 0:
             raise OSError(-error, f"the filter {profile}_control: {os.strerror(-error)}")
@@ -319,8 +318,11 @@ def _split_descriptors(
     )
 
 
-def _warm_up() -> None:
-    """Does once, before the filter is on, what might open a file the first time it is done."""
+def warm_up() -> None:
+    """Does once what might open a file the first time: the zygote, since its processes have no file system.
+
+    What is in memory afterwards all of them share.
+    """
     try:
         _split_descriptors(Message("CONFIGURE"))
     except KeyError as error:

@@ -8,7 +8,7 @@ import select
 
 from device_procs.data_plane._data_plane import ffi, lib
 from device_procs.device_registry import KINDS
-from device_procs.device_runtime.control_thread import prepare
+from device_procs.device_runtime.control_thread import prepare, warm_up
 from device_procs.sandbox.birth import live
 from device_procs.zygote.refused_namespaces import why_refused
 from ipc.channel import Channel, MalformedError, PeerGoneError
@@ -190,6 +190,7 @@ def import_back_ends() -> None:
     """
     for kind in KINDS:
         prepare(kind)
+    warm_up()
     # cffi makes functions and types when they are first used: once here, not in each device process.
     for name in dir(lib):
         getattr(lib, name)

@@ -13,6 +13,7 @@ import pytest
 from device_procs.data_plane._data_plane import lib
 from tests.device.sandbox.conftest import TOLD_KINDS, TOLD_OPTIONS
 from tests.device.sandbox.told_extension import lib as told_lib
+from tests.device.sandbox.told_kinds import FOLDERS
 from tests.device.sandbox.told_rig import CONTROL, WORKER, ToldRig, told_device
 from tests.device.zygote.zygote_rig import HANGS_AFTER_S, ZygoteRig
 
@@ -115,12 +116,26 @@ def test_it_ends_with_main_and_not_by_a_polite_signal(device: ToldRig, number: s
     assert device.request("GET_METRICS", "METRICS")
 
 
-def test_it_goes_on_after_being_stopped(device: ToldRig) -> None:
-    for _ in range(3):
-        signal.pidfd_send_signal(device.pidfd, signal.SIGSTOP)
-        os.waitid(os.P_PIDFD, device.pidfd, os.WSTOPPED)
-        signal.pidfd_send_signal(device.pidfd, signal.SIGCONT)
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_it_goes_on_after_being_stopped(confined: ZygoteRig, folder: str) -> None:
+    """The kernel goes on with the wait that it was stopped in by a system call of its own."""
+    with told_device(confined, folder) as device:
+        device.get_ready()
+        for _ in range(3):
+            assert device.request("GET_METRICS", "METRICS")
+            _wait_until_it_waits(device)
+            signal.pidfd_send_signal(device.pidfd, signal.SIGSTOP)
+            os.waitid(os.P_PIDFD, device.pidfd, os.WSTOPPED)
+            signal.pidfd_send_signal(device.pidfd, signal.SIGCONT)
         assert device.request("GET_METRICS", "METRICS")
+
+
+def _wait_until_it_waits(device: ToldRig) -> None:
+    stat = Path(f"/proc/{device.pid}/task/{device.pid}/stat")
+    expires = time.monotonic() + HANGS_AFTER_S
+    while stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "S":
+        assert time.monotonic() < expires, "the control thread never waits"
+        os.sched_yield()
 
 
 def test_the_end_of_its_socket_is_its_end(device: ToldRig) -> None:
