@@ -33,6 +33,10 @@ WAYS: dict[str, Attack | None] = {
 }
 # A controller's timeouts are seconds; a human being notices a tenth of one.
 BUDGET_MORE_MS = 20.0
+# Where a quiet process alone has answers take longer, others keep main from the CPU: what a hostile one adds
+# would be lost among them.
+QUIET_AT_MOST_MS = BUDGET_MORE_MS / 2
+TOO_BUSY = "the host is too busy"
 _WARM_UP = 100
 # Of the pipe that names kinds: enough for a round in which each process lives for a millisecond.
 _SUCCESSORS = 2000
@@ -109,8 +113,8 @@ def p99(samples: list[float]) -> float:
 
 
 def _print(samples: dict[str, list[list[float]]], deaths: dict[str, int]) -> int:
-    within = True
     quiet_p50, quiet_p99 = (median(what(each) for each in samples[QUIET]) for what in (median, p99))
+    more_ms: dict[str, float] = {}
     for way, found in samples.items():
         p50s, p99s = [median(each) for each in found], [p99(each) for each in found]
         slowest = max(max(each) for each in found)
@@ -121,17 +125,28 @@ def _print(samples: dict[str, list[list[float]]], deaths: dict[str, int]) -> int
             f"  median {median(p50s):.3f} ms ({median(p50s) / quiet_p50:.2f} x quiet), 99 % within "
             f"{median(p99s):.3f} ms ({median(p99s) / quiet_p99:.2f} x), slowest {slowest:.1f} ms{died}"
         )
-        if way == QUIET:
-            continue
-        more = median(p99s) - quiet_p99
-        kept = more <= BUDGET_MORE_MS
-        within = within and kept
-        verdict = "within budget" if kept else "OVER BUDGET"
+        if way != QUIET:
+            more_ms[way] = median(p99s) - quiet_p99
+    print(flush=True)
+    if quiet_p99 > QUIET_AT_MOST_MS:
+        reason = f"99 % of the answers beside a quiet process took {quiet_p99:.3f} ms, at most"
+        print(
+            f"tools/bench: not measured: {reason} {QUIET_AT_MOST_MS:g} are allowed: {TOO_BUSY}",
+            file=sys.stderr,
+        )
+        return STATUS_NOT_MEASURED
+    return _judge(more_ms)
+
+
+def _judge(more_ms: dict[str, float]) -> int:
+    """Holds each way's p99, above the quiet one's, against the budget."""
+    for way, more in more_ms.items():
+        verdict = "within budget" if more <= BUDGET_MORE_MS else "OVER BUDGET"
         print(
             f"budget: qmp-latency, {way}: 99 % within {more:.3f} ms more than beside a quiet one, "
             f"at most {BUDGET_MORE_MS:g}: {verdict}"
         )
-    return 0 if within else STATUS_OVER_BUDGET
+    return 0 if max(more_ms.values()) <= BUDGET_MORE_MS else STATUS_OVER_BUDGET
 
 
 if __name__ == "__main__":

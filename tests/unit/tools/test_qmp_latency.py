@@ -13,8 +13,9 @@ pytestmark = pytest.mark.timeout(120)
 
 def test_it_measures_beside_real_attacks(capsys: pytest.CaptureFixture[str]) -> None:
     status = qmp_latency.main(1, 300)
-    said = capsys.readouterr().out
-    assert status in (0, qmp_latency.STATUS_OVER_BUDGET)
+    said, complained = capsys.readouterr()
+    assert status in (0, qmp_latency.STATUS_OVER_BUDGET, qmp_latency.STATUS_NOT_MEASURED)
+    assert (qmp_latency.TOO_BUSY in complained) == (status == qmp_latency.STATUS_NOT_MEASURED), complained
     medians = re.findall(r"^(\w+), raw: each round's median in ms: ([\d.]+)$", said, re.MULTILINE)
     assert [way for way, _ in medians] == list(qmp_latency.WAYS)
     assert all(0.001 < float(each) < 10_000 for _, each in medians)
@@ -35,6 +36,27 @@ def test_answers_that_are_too_late_fail(
     assert said.count("within budget") == len(qmp_latency.WAYS) - 2
     late.clear()
     assert qmp_latency.main(2, 200) == 0
+
+
+@pytest.mark.parametrize("beside_floods_ms", [0.0, 1000.0])
+def test_beside_a_busy_host_nothing_is_said_of_the_budget(
+    beside_floods_ms: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet = {"ms": qmp_latency.QUIET_AT_MOST_MS + 0.5}
+
+    def measured(way: str, count: int) -> tuple[list[float], int]:
+        return [quiet["ms"] + (beside_floods_ms if way == "floods" else 0.0)] * count, 0
+
+    monkeypatch.setattr(qmp_latency, "measure", measured)
+    assert qmp_latency.main(2, 200) == qmp_latency.STATUS_NOT_MEASURED
+    said, complained = capsys.readouterr()
+    assert "floods, raw: " in said
+    assert "budget" not in said
+    (line,) = complained.splitlines()
+    assert line.startswith("tools/bench: not measured: 99 % of the answers beside a quiet process took 10.500 ms")
+    assert line.endswith(f"at most 10 are allowed: {qmp_latency.TOO_BUSY}")
+    quiet["ms"] = qmp_latency.QUIET_AT_MOST_MS
+    assert qmp_latency.main(2, 200) == (qmp_latency.STATUS_OVER_BUDGET if beside_floods_ms else 0)
 
 
 def test_a_vm_that_does_not_run_is_said(
