@@ -1,25 +1,43 @@
-"""Three minutes of everything at random, from a seed that is printed first (tools/soak)."""
+"""Three minutes of everything at random, from a seed that is shown first (tools/soak)."""
 
 from __future__ import annotations
 
 import os
+import random
 import re
 import select
+import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
 
 import pytest
 
 from tools.soaking.plan import ACTIONS, ENDS
 
-SOAK = Path(__file__).resolve().parents[2] / "tools" / "soak"
+CHECKOUT = Path(__file__).resolve().parents[2]
+SOAK = CHECKOUT / "tools" / "soak"
 MINUTES, MINUTES_IN_FULL = 3, 30
 
 
 def counts_of(summary: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"^([a-z-]+): (\d+)$", summary, re.MULTILINE)}
+
+
+def processes_with(directory: str) -> list[str]:
+    """Command lines of all that were started with it as TMPDIR, or that name it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command, environment = ((process / name).read_bytes() for name in ("cmdline", "environ"))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it has gone, or is another user's
+        if directory.encode() in command + environment:
+            found.append(command.decode(errors="replace"))
+    return found
 
 
 @pytest.fixture
@@ -29,24 +47,58 @@ def program(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.timeout(3600)
-def test_everything_at_random(full: bool, program: dict[str, str]) -> None:
-    minutes = MINUTES_IN_FULL if full else MINUTES
-    ran = subprocess.run(
-        [SOAK, str(minutes / 60), "--verbose"], capture_output=True, text=True, check=False, env=program
-    )
-    print(ran.stdout + ran.stderr)  # what pytest shows of a test that fails
-    assert ran.returncode == 0
-    counts = counts_of(ran.stdout)
+def test_everything_at_random(
+    full: bool,
+    program: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    minutes, seed = MINUTES_IN_FULL if full else MINUTES, random.SystemRandom().getrandbits(32)
+    command = [str(SOAK), str(minutes / 60), "--verbose", "--seed", str(seed)]
+    with capsys.disabled():  # whatever becomes of this process, somebody has seen it
+        print(f"\n{shlex.join(command)}", flush=True)
+    output = tmp_path_factory.mktemp("said") / "said"
+    with output.open("wb") as file, Popen(command, stdout=file, stderr=STDOUT, env=program) as soak:
+        try:
+            soak.wait()
+        finally:  # also when this test's time is up
+            soak.terminate()
+            soak.wait()
+            said = output.read_text(encoding="utf-8", errors="replace")
+            print(said)  # what pytest shows of a test that fails
+    assert soak.returncode == 0
+    counts = counts_of(said)
     assert all(counts[name] > 0 for name in (*ACTIONS, *ENDS)), counts
-    found_again = re.search(r"^sectors written, flushed and found again: (\d+)$", ran.stdout, re.MULTILINE)
+    found_again = re.search(r"^sectors written, flushed and found again: (\d+)$", said, re.MULTILINE)
     assert found_again is not None
     assert int(found_again[1]) > 1000
 
 
 @pytest.mark.timeout(120)
+def test_the_seed_is_seen_before_anything_happens(tmp_path: Path) -> None:
+    """A pytest that ends in the middle has shown the command that repeats the soak, and has ended it."""
+    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--box=never"]
+    words += [f"--basetemp={tmp_path / 'inner'}", f"{__file__}::{test_everything_at_random.__name__}"]
+    with Popen(words, stdout=PIPE, text=True, cwd=CHECKOUT) as inner:
+        assert inner.stdout is not None
+        seen: list[str] = []
+        try:
+            while not seen or not re.fullmatch(rf"{SOAK} \S+ --verbose --seed \d+\n", seen[-1]):
+                seen.append(inner.stdout.readline())
+                assert seen[-1], seen
+            while not list(tmp_path.glob("inner/*/bulkhead-soak-*")):
+                assert inner.poll() is None
+        finally:
+            inner.send_signal(signal.SIGINT)
+        assert "no tests ran" in inner.stdout.read()
+    assert processes_with(str(tmp_path)) == []
+    assert list(tmp_path.glob("inner/*/bulkhead-soak-*")) == []
+
+
+@pytest.mark.timeout(120)
 def test_ctrl_c_ends_it_with_the_summary(program: dict[str, str]) -> None:
     command = [str(SOAK), "1", "--seed", "5", "--verbose"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=program, text=True) as soak:
+    with Popen(command, stdout=PIPE, env=program, text=True) as soak:
         assert soak.stdout is not None
         assert soak.stdout.readline() == "seed: 5\n"
         seen = ""
@@ -58,6 +110,37 @@ def test_ctrl_c_ends_it_with_the_summary(program: dict[str, str]) -> None:
         assert soak.wait(60) == 0
     assert "interrupted" in rest
     assert counts_of(rest)["start"] == 1
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("when", ["seed: ", "VM 1, step 2"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_nothing(number: signal.Signals, when: str, program: dict[str, str]) -> None:
+    """While the guest is built, and while a VM runs; the status says by which it ended."""
+    command = [str(SOAK), "1", "--seed", "5", "--verbose"]
+    with Popen(command, stdout=PIPE, stderr=PIPE, env=program, text=True, start_new_session=True) as soak:
+        assert soak.stdout is not None
+        assert soak.stderr is not None
+        while not (line := soak.stdout.readline()).startswith(when):
+            assert line, "it has ended"
+        soak.send_signal(number)
+        soak.send_signal(number)  # who is in a hurry sends it twice
+        assert soak.wait(60) == -number
+        assert "Traceback" not in soak.stderr.read()
+    assert processes_with(program["TMPDIR"]) == []
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_while_the_guest_is_built(program: dict[str, str]) -> None:
+    with Popen([str(SOAK), "1"], stdout=PIPE, stderr=PIPE, env=program, text=True) as soak:
+        assert soak.stdout is not None
+        assert soak.stderr is not None
+        assert soak.stdout.readline().startswith("seed: ")
+        while not any("guest_pvh.elf" in command for command in processes_with(program["TMPDIR"])):
+            assert soak.poll() is None
+        soak.send_signal(signal.SIGINT)
+        assert soak.wait(60) == 0
+        assert "Traceback" not in soak.stderr.read()
 
 
 @pytest.mark.timeout(120)

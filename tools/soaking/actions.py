@@ -8,9 +8,20 @@ from collections.abc import Callable
 
 from tools.soaking.plan import Action
 from tools.soaking.qmp_client import send_garbage
-from tools.soaking.soaked_vm import PROGRESS_DEADLINE_S, QMP_DEADLINE_S, SPAWNER, ZYGOTE, SoakedVm, SoakError
+from tools.soaking.soaked_vm import (
+    HANG_S,
+    PROGRESS_DEADLINE_S,
+    QMP_DEADLINE_S,
+    SPAWNER,
+    ZYGOTE,
+    SoakedVm,
+    SoakError,
+)
 
 _REPLACED = "replaced by device_process_restart"
+HUNG = f"hung: its control thread has answered nothing for {HANG_S:g} s"
+# Of a process that hangs while its driver waits for a reset: that is looked at first.
+RESET_TOO_LATE = "RESET_DEVICE not answered within "
 
 
 def _die(vm: SoakedVm, device: str, number: signal.Signals) -> None:
@@ -46,6 +57,15 @@ def _restart_hanging(vm: SoakedVm, _action: Action, device: str) -> None:
     vm.expected[pid] = ("",)
     os.kill(pid, signal.SIGSTOP)
     vm.qmp.ask("device_process_restart", {"id": device})
+    vm.qmp.wait_for_event("DEVICE_PROCESS_RESTARTED", id=device)
+
+
+def _hang(vm: SoakedVm, _action: Action, device: str) -> None:
+    """It stands still, and nobody but main's heartbeat looks."""
+    pid = vm.device_processes()[device]["pid"]
+    vm.expected[pid] = (HUNG, *((RESET_TOO_LATE,) if vm.plan.resets else ()))
+    os.kill(pid, signal.SIGSTOP)
+    vm.qmp.wait_for_event("DEVICE_PROCESS_DIED", id=device, pid=pid)
     vm.qmp.wait_for_event("DEVICE_PROCESS_RESTARTED", id=device)
 
 
@@ -114,6 +134,7 @@ PERFORM: dict[str, Callable[[SoakedVm, Action, str], None]] = {
     "abort-device": _abort,
     "restart-device": _restart,
     "restart-hanging-device": _restart_hanging,
+    "hang-device": _hang,
     "stop-device-for-a-while": _stop_for_a_while,
     "stop-and-cont": _stop_and_cont,
     "system-reset": _system_reset,

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.guest.bare_metal_image import BareMetalImages
+from tools.ended_by_signal import ended_by_signal
 from tools.soaking.actions import end, perform
-from tools.soaking.host_traces import adopt_orphans
+from tools.soaking.host_traces import adopt_orphans, end_children
 from tools.soaking.plan import ACTIONS, ENDS, VmPlan, plans
 from tools.soaking.qmp_client import QmpError
 from tools.soaking.soaked_vm import SoakedVm, SoakError
@@ -24,18 +25,20 @@ from tools.soaking.soaked_vm import SoakedVm, SoakError
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOG_TAIL_LINES = 40
 MOST_HOURS = 10_000
+ENDED_WITHIN_S = 10.0
 _HELP = """Run real VMs with a guest that checks its disks and its entropy devices, and do to them at random
-what happens to VMs: device processes, zygote and spawner are killed or stopped, QMP stops, resets and asks,
-clients send garbage or come and go, VMs end and others start. Everything is drawn from a seed, which is
-printed first. Exit status 1, with seed, step and log, as soon as something isn't as it must be."""
+what happens to VMs: device processes, zygote and spawner are killed or stopped, or hang until main finds it,
+QMP stops, resets and asks, clients send garbage or come and go, VMs end and others start. Everything is drawn
+from a seed, which is printed first. Exit status 1, with seed, step and log, as soon as something isn't as it
+must be. Ctrl-C ends it with the summary; no process and no file stays, whatever signal ends it."""
 
 
 class Soak:
     """A run, and what it counts."""
 
-    def __init__(self, program: str, kernel: Path, directory: Path, *, verbose: bool) -> None:
+    def __init__(self, program: str, directory: Path, *, verbose: bool) -> None:
+        """build_kernel() must follow."""
         self._program = program
-        self._kernel = kernel
         self._directory = directory
         self._verbose = verbose
         self.counts: Counter[str] = Counter()
@@ -44,6 +47,12 @@ class Soak:
         self.slowest_qmp_s = 0.0
         self.step = "nothing yet"
         self._vm: SoakedVm | None = None
+
+    def build_kernel(self) -> None:
+        """Makes the guest that all VMs run."""
+        kernels = self._directory / "kernels"
+        kernels.mkdir()
+        self._kernel = BareMetalImages(kernels).pvh
 
     def run_vm(self, plan: VmPlan, until: float) -> None:
         """One VM from its start to its end; its actions stop at a time.
@@ -104,14 +113,29 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--verbose", action="store_true", help="say each step")
     given = parser.parse_args(arguments)
     seed = random.SystemRandom().getrandbits(32) if given.seed is None else given.seed
-    print(f"seed: {seed}", flush=True)
-    program = os.environ.get("BULKHEAD_PROGRAM") or str(CHECKOUT / ".venv" / "bin" / "bulkhead")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also if whoever started this had it ignored
-    adopt_orphans()
-    directory = Path(tempfile.mkdtemp(prefix="bulkhead-soak-"))
-    soak = Soak(program, _kernel(directory), directory, verbose=given.verbose)
-    until = time.monotonic() + given.hours * 3600
+    with ended_by_signal((signal.SIGTERM, signal.SIGHUP)):
+        print(f"seed: {seed}", flush=True)
+        program = os.environ.get("BULKHEAD_PROGRAM") or str(CHECKOUT / ".venv" / "bin" / "bulkhead")
+        adopt_orphans()
+        directory = Path(tempfile.mkdtemp(prefix="bulkhead-soak-"))
+        os.environ["TMPDIR"] = str(directory)  # a compiler that is killed leaves files
+        try:
+            return _soak(program, directory, seed, given.hours, verbose=given.verbose)
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            left = end_children(ENDED_WITHIN_S)
+            shutil.rmtree(directory)
+            if left:
+                print("; ".join(left), file=sys.stderr)
+
+
+def _soak(program: str, directory: Path, seed: int, hours: float, *, verbose: bool) -> int:
+    """The run itself; its caller removes what it leaves."""
+    soak, status = Soak(program, directory, verbose=verbose), 0
     try:
+        soak.build_kernel()
+        until = time.monotonic() + hours * 3600
         for plan in plans(seed):
             if time.monotonic() > until:
                 break
@@ -121,12 +145,11 @@ def main(arguments: Sequence[str]) -> int:
     except (SoakError, QmpError, OSError) as error:
         print(f"{soak.summary()}\nseed {seed}; {soak.step}\nFAILED: {error}", file=sys.stderr)
         print("\n".join(soak.log_tail()), file=sys.stderr)
-        return 1
-    finally:
-        soak.close()
-        shutil.rmtree(directory)
-    print(soak.summary())
-    return 0
+        status = 1
+    soak.close()
+    if status == 0:
+        print(soak.summary())
+    return status
 
 
 def _hours(text: str) -> float:
@@ -137,9 +160,3 @@ def _hours(text: str) -> float:
     if not 0 < hours <= MOST_HOURS:
         raise argparse.ArgumentTypeError(f"{text!r} isn't a number of hours above 0, at most {MOST_HOURS}")
     return hours
-
-
-def _kernel(directory: Path) -> Path:
-    kernels = directory / "kernels"
-    kernels.mkdir()
-    return BareMetalImages(kernels).pvh

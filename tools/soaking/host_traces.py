@@ -6,6 +6,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import signal
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -78,6 +79,20 @@ def orphans(deadline_s: float) -> list[str]:
 
     wait_until(all_reaped, deadline_s)
     return [f"process {pid} ({name}) is left" for pid, name in left.items()]
+
+
+def end_children(deadline_s: float) -> list[str]:
+    """Kills every process below this one, those that come here as orphans too; returns what doesn't end."""
+
+    def all_ended() -> bool:
+        children = children_of(os.getpid())
+        for pid in children:
+            if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                os.kill(pid, signal.SIGKILL)
+        return not children
+
+    wait_until(all_ended, deadline_s)
+    return orphans(0)
 
 
 def mounts_and_memory() -> set[str]:

@@ -15,7 +15,8 @@ DEADLY = {
         "segv-device": 4,
         "abort-device": 3,
         "restart-device": 3,
-        "restart-hanging-device": 1,
+        "restart-hanging-device": 2,
+        "hang-device": 2,
     },
     "kill-zygote": 2,
 }

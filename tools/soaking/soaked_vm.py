@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -26,6 +27,9 @@ QMP_DEADLINE_S = 20.0
 PROGRESS_DEADLINE_S = 60.0
 END_DEADLINE_S = 30.0
 REAPED_WITHIN_S = 5.0
+# Main's own, until it takes a device's process for hung. It is waited for, so it is short; a busy machine
+# keeps a process that is well from answering for a tenth of it.
+BEAT_S, HANG_S = 0.5, 4.0
 # Python's own coming and going; a leak shows over many actions.
 MEMORY_MAY_GROW_KIB = 6 << 10
 ZYGOTE, SPAWNER = "zygote", "bulkhead-spawn"
@@ -61,7 +65,12 @@ class SoakedVm:
         self._errors = (directory / "errors").open("wb")
         command = [program, *self._arguments(kernel)]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self._errors, stderr=self._errors, cwd=directory
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._errors,
+            stderr=self._errors,
+            cwd=directory,
+            env={**os.environ, "BULKHEAD_DEADLINES": f"beat_s={BEAT_S:g},hang_s={HANG_S:g}"},
         )
         self.serial = SerialWatch(str(directory / "console"))
 

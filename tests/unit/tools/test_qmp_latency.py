@@ -53,7 +53,9 @@ def test_beside_a_busy_host_nothing_is_said_of_the_budget(
     assert "floods, raw: " in said
     assert "budget" not in said
     (line,) = complained.splitlines()
-    assert line.startswith("tools/bench: not measured: 99 % of the answers beside a quiet process took 10.500 ms")
+    assert line.startswith(
+        "tools/bench: not measured: 99 % of the answers beside a quiet process took 10.500 ms"
+    )
     assert line.endswith(f"at most 10 are allowed: {qmp_latency.TOO_BUSY}")
     quiet["ms"] = qmp_latency.QUIET_AT_MOST_MS
     assert qmp_latency.main(2, 200) == (qmp_latency.STATUS_OVER_BUDGET if beside_floods_ms else 0)
