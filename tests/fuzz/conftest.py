@@ -38,7 +38,13 @@ def fuzz(target: Target, where: Path, seconds: float) -> Ran:
     place = engine.Workplace(where, target)
     said = where / f"{target.name}-{seconds:g}.log"
     with said.open("wb") as output:
-        status = engine.start(target, PYTHON, place, seconds, output).wait()
+        process = engine.start(target, PYTHON, place, seconds, output)
+        try:
+            status = process.wait()
+        finally:  # also when the time of whoever waits is up
+            process.kill()
+            process.wait()
+            place.empty_temporary()
     return Ran(status, said.read_text(encoding="utf-8", errors="replace"), place.found)
 
 

@@ -16,6 +16,7 @@ from subprocess import PIPE, STDOUT, Popen
 
 import pytest
 
+from tests.started_processes import processes_with
 from tools.soaking.plan import ACTIONS, ENDS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -25,19 +26,6 @@ MINUTES, MINUTES_IN_FULL = 3, 30
 
 def counts_of(summary: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"^([a-z-]+): (\d+)$", summary, re.MULTILINE)}
-
-
-def processes_with(directory: str) -> list[str]:
-    """Command lines of all that were started with it as TMPDIR, or that name it."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command, environment = ((process / name).read_bytes() for name in ("cmdline", "environ"))
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it has gone, or is another user's
-        if directory.encode() in command + environment:
-            found.append(command.decode(errors="replace"))
-    return found
 
 
 @pytest.fixture

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from tools.build_cache import CacheError
+from tools.descendants import adopt_orphans, end_children
+from tools.ended_by_signal import ended_by_signal
 from tools.fuzzing import engine
 from tools.fuzzing.c_build import BuildError
 from tools.fuzzing.targets import CHECKOUT, Target, all_targets
@@ -17,12 +21,16 @@ from tools.setup import debian_packages
 from tools.setup.debian_packages import SetupError
 from tools.setup.environment import prepare_environment
 
+STATUS_FOUND, STATUS_NOT_RUN = 1, 2
+LONGEST = 1_000_000
+ENDED_WITHIN_S = 10.0
+
 DESCRIPTION = """Fuzz one of the things that take in foreign bytes, guided by coverage: a device's rings and
 requests, control packets, QMP, the command line, the kernel loaders, the registers. It goes on where the
 last run has ended. See docs/fuzzing.md."""
 
 EPILOG = """Exit status: 0 nothing was found, 1 a bug was (the input that shows it is named), 2 the target
-can't be run."""
+can't be run. SIGINT, SIGTERM and SIGHUP end it, with all that it has started."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,9 +56,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text}: allowed is a number above 0")
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < LONGEST:
+        raise argparse.ArgumentTypeError(f"{text}: allowed is a number above 0 and below {LONGEST:,}")
     return value
 
 
@@ -66,48 +77,66 @@ def main(arguments: Sequence[str]) -> int:
     if options.list:
         print("\n".join(targets))
         return 0
-    target = targets.get((options.name or "").replace("_", "-"))
+    allowed = f"allowed are {', '.join(targets)}"
+    if options.name is None:
+        say(f"NAME is missing: {allowed}")
+        return STATUS_NOT_RUN
+    target = targets.get(options.name.replace("_", "-"))
     if target is None:
-        say(f"there is no target {options.name!r}; allowed are {', '.join(targets)}")
-        return 2
+        say(f"NAME {options.name!r}: {allowed}")
+        return STATUS_NOT_RUN
     if options.reproduce is not None and not options.reproduce.is_file():
         say(f"--reproduce {options.reproduce}: allowed is a file, one input")
-        return 2
+        return STATUS_NOT_RUN
     try:
-        debian_packages.install_missing([*debian_packages.FOR_BUILDING, *debian_packages.FOR_FUZZING], say)
-        python = prepare_environment(CHECKOUT, "test", say)
-        return _run(target, python, options)
-    except (SetupError, BuildError, CacheError) as error:
-        say(str(error))
-        return 2
-
-
-def _run(target: Target, python: Path, options: argparse.Namespace) -> int:
-    place = engine.Workplace(options.work.absolute(), target)
-    with (place.corpus.parent / "lock").open("w") as lock:
+        place = engine.Workplace(options.work.absolute(), target)
+        lock = (place.corpus.parent / "lock").open("w")
+    except OSError as error:
+        say(f"--work {options.work}: {error.filename}: {error.strerror}; allowed is a directory to write to")
+        return STATUS_NOT_RUN
+    with lock, ended_by_signal((signal.SIGINT, signal.SIGTERM, signal.SIGHUP)):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say(f"{target.name} is being fuzzed in {place.corpus.parent} already; allowed is once at a time")
-            return 2
-        return _run_alone(target, python, place, options)
+            return STATUS_NOT_RUN
+        os.environ |= place.environment  # a compiler that is killed leaves files, too
+        adopt_orphans()
+        try:
+            return _run(target, place, options)
+        finally:
+            left = end_children(ENDED_WITHIN_S)
+            place.empty_temporary()
+            if left:
+                say("; ".join(left))
 
 
-def _run_alone(target: Target, python: Path, place: engine.Workplace, options: argparse.Namespace) -> int:
-    if options.reproduce is not None:
-        return 1 if engine.reproduce(target, python, place, options.reproduce.absolute()) else 0
-    if options.merge:
-        return 2 if engine.merge(target, python, place) else 0
-    seconds = options.time or (options.minutes * 60 if options.minutes else 3600)
+def _run(target: Target, place: engine.Workplace, options: argparse.Namespace) -> int:
+    """Installs what is missing, and runs it; the caller ends what is left running."""
+    try:
+        debian_packages.install_missing([*debian_packages.FOR_BUILDING, *debian_packages.FOR_FUZZING], say)
+        python = prepare_environment(CHECKOUT, "test", say)
+        if options.reproduce is not None:
+            shows = engine.reproduce(target, python, place, options.reproduce.absolute())
+            return STATUS_FOUND if shows else 0
+        if options.merge:
+            return STATUS_NOT_RUN if engine.merge(target, python, place) else 0
+        seconds = options.time or (options.minutes * 60 if options.minutes else 3600)
+        return _fuzz(target, python, place, seconds)
+    except (SetupError, BuildError, CacheError) as error:
+        say(str(error))
+        return STATUS_NOT_RUN
+
+
+def _fuzz(target: Target, python: Path, place: engine.Workplace, seconds: float) -> int:
     say(f"{target.name} for {seconds:g} s; its corpus grows in {place.corpus}, crashes go to {place.crashes}")
     before = set(place.found)
     # Its own output is the terminal's: who watches sees new coverage as it comes.
     process: subprocess.Popen[bytes] = engine.start(target, python, place, seconds, sys.stderr.buffer)
     try:
         status = process.wait()
-    except KeyboardInterrupt:
-        status = process.wait()  # it has heard the signal too
-    for file in place.found:
-        if file not in before:
-            say(f"found: {file}; to see it again: tools/fuzz {target.name} --reproduce {file}")
-    return 1 if status else 0
+    finally:
+        for file in place.found:
+            if file not in before:
+                say(f"found: {file}; to see it again: tools/fuzz {target.name} --reproduce {file}")
+    return STATUS_FOUND if status else 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -68,18 +70,35 @@ class Workplace:
     Attributes:
         corpus: Inputs that reach something new, kept from run to run.
         crashes: Inputs that have shown a bug: each is a file.
+        temporary: For files that no run needs again: a fuzzer doesn't come to remove its own.
     """
 
     def __init__(self, base: Path, target: Target) -> None:
+        """Makes it.
+
+        Raises:
+            OSError: It can't be made.
+        """
         self.corpus = base / target.name / "corpus"
         self.crashes = base / target.name / "crashes"
-        for directory in (self.corpus, self.crashes):
+        self.temporary = base / target.name / "temporary"
+        for directory in (self.corpus, self.crashes, self.temporary):
             directory.mkdir(parents=True, exist_ok=True)
 
     @property
     def found(self) -> list[Path]:
         """The inputs that have shown a bug."""
         return sorted(self.crashes.iterdir())
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For what runs here."""
+        return {**os.environ, "TMPDIR": str(self.temporary)}
+
+    def empty_temporary(self) -> None:
+        """When nothing runs here."""
+        shutil.rmtree(self.temporary)
+        self.temporary.mkdir()
 
 
 def _limits(place: Workplace) -> list[str]:
@@ -109,21 +128,27 @@ def start(
     how_long = [f"-max_total_time={seconds:g}"] if seconds else ["-runs=0"]
     command = [*command_for(target, python), *_limits(place), *how_long, *_corpora(target, place)]
     return subprocess.Popen(
-        command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        command,
+        cwd=CHECKOUT,
+        env=place.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
     )
 
 
 def reproduce(target: Target, python: Path, place: Workplace, file: Path) -> int:
     """Runs one input; returns the status, which is 0 if it shows no bug."""
     command = [*command_for(target, python), *_limits(place), str(file)]
-    return subprocess.run(command, cwd=CHECKOUT, check=False).returncode
+    return subprocess.run(command, cwd=CHECKOUT, env=place.environment, check=False).returncode
 
 
 def merge(target: Target, python: Path, place: Workplace) -> int:
     """Makes the repository's corpus the smallest that reaches what it and the workplace's reach together."""
-    with tempfile.TemporaryDirectory(prefix="bulkhead-fuzz-") as smallest:
+    with tempfile.TemporaryDirectory(dir=place.temporary) as smallest:
         command = [*command_for(target, python), *_limits(place), *_MERGE, smallest]
-        ran = subprocess.run([*command, *_corpora(target, place)], cwd=CHECKOUT, check=False)
+        command += _corpora(target, place)
+        ran = subprocess.run(command, cwd=CHECKOUT, env=place.environment, check=False)
         if ran.returncode == 0:
             _replace(target.corpus, Path(smallest))
     return ran.returncode

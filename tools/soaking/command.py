@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.guest.bare_metal_image import BareMetalImages
+from tools.descendants import adopt_orphans, end_children
 from tools.ended_by_signal import ended_by_signal
 from tools.soaking.actions import end, perform
-from tools.soaking.host_traces import adopt_orphans, end_children
 from tools.soaking.plan import ACTIONS, ENDS, VmPlan, plans
 from tools.soaking.qmp_client import QmpError
 from tools.soaking.soaked_vm import SoakedVm, SoakError

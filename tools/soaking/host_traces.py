@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
-import signal
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +12,6 @@ from pathlib import Path
 
 from tools.soaking.waiting import wait_until
 
-_PR_SET_CHILD_SUBREAPER = 36
 _F_OFD_SETLK = 37
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, pid
 
@@ -45,54 +42,6 @@ def vitals_of(pid: int) -> Vitals:
     fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
     descriptors = len(os.listdir(f"/proc/{pid}/fd"))
     return Vitals(descriptors, int(fields["Threads"]), int(fields["RssAnon"].split()[0]))
-
-
-def children_of(pid: int) -> dict[int, str]:
-    """A process's children, and what they are called."""
-    found = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text(encoding="ascii").split():
-            try:
-                found[int(child)] = Path(f"/proc/{child}/comm").read_text(encoding="utf-8").strip()
-            except (FileNotFoundError, ProcessLookupError):
-                pass  # it has gone meanwhile
-    return found
-
-
-def adopt_orphans() -> None:
-    """Has every process that a VM leaves behind become this one's child."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
-
-
-def orphans(deadline_s: float) -> list[str]:
-    """Processes that are left after a deadline; those that have ended are reaped."""
-    left: dict[int, str] = {}
-
-    def all_reaped() -> bool:
-        left.clear()
-        left.update(children_of(os.getpid()))
-        for pid in list(left):
-            if os.waitpid(pid, os.WNOHANG)[0] == pid:
-                del left[pid]
-        return not left
-
-    wait_until(all_reaped, deadline_s)
-    return [f"process {pid} ({name}) is left" for pid, name in left.items()]
-
-
-def end_children(deadline_s: float) -> list[str]:
-    """Kills every process below this one, those that come here as orphans too; returns what doesn't end."""
-
-    def all_ended() -> bool:
-        children = children_of(os.getpid())
-        for pid in children:
-            if os.waitpid(pid, os.WNOHANG)[0] == 0:
-                os.kill(pid, signal.SIGKILL)
-        return not children
-
-    wait_until(all_ended, deadline_s)
-    return orphans(0)
 
 
 def mounts_and_memory() -> set[str]:

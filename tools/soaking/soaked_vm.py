@@ -8,15 +8,9 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+from tools.descendants import children_of, orphans
 from tools.soaking import ledger
-from tools.soaking.host_traces import (
-    children_of,
-    left_in,
-    mounts_and_memory,
-    orphans,
-    stays_locked,
-    vitals_of,
-)
+from tools.soaking.host_traces import left_in, mounts_and_memory, stays_locked, vitals_of
 from tools.soaking.plan import VmPlan
 from tools.soaking.qmp_client import QmpClient
 from tools.soaking.serial_watch import SerialWatch

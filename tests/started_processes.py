@@ -1,0 +1,18 @@
+"""The processes that a command has started, wherever they are: they have its directory about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def processes_with(directory: str) -> list[str]:
+    """Command lines of all that were started with it as TMPDIR, or that name it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command, environment = ((process / name).read_bytes() for name in ("cmdline", "environ"))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it has gone, or is another user's
+        if directory.encode() in command + environment:
+            found.append(command.decode(errors="replace"))
+    return found
