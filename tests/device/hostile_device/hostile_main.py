@@ -2,7 +2,9 @@
 
 Started as the command is, with this in the environment: HOSTILE_KINDS, the path of a FIFO from which each
 new process of the first device takes the name of its kind, a line each (none: its own kind);
-HOSTILE_RESTARTS, how many there may be by policy; HOSTILE_LIBRARY, what calls_extension.py has compiled.
+HOSTILE_RESTARTS, how many there may be by policy; HOSTILE_LIBRARY, what calls_extension.py has compiled;
+HOSTILE_LEAK, how many bytes and a descriptor main keeps of each of these processes (none, unless it is to be
+found out).
 """
 
 from __future__ import annotations
@@ -40,11 +42,15 @@ class HostileSupervisor(DeviceSupervisor):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._leak = int(os.environ.get("HOSTILE_LEAK", "0"))
+        self._leaked: list[tuple[int, bytes]] = []
         self._kinds_fd = os.open(os.environ["HOSTILE_KINDS"], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def make_process(self, device: SupervisedDevice, process: DeviceProcess) -> None:
         module = device.module
         name = _next_kind(self._kinds_fd) if device is self.devices[0] else ""
+        if name and self._leak:
+            self._leaked.append((os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), b"x" * self._leak))
         if name:
             device.module = NamedOtherwise(module, name)  # type: ignore[assignment]
         super().make_process(device, process)

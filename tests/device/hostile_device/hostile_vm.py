@@ -97,6 +97,7 @@ class HostileVm:
         first: Attack | None = None,
         restarts: int = ENOUGH,
         deadlines: str = SHORT,
+        leak_bytes: int = 0,
     ) -> None:
         """Starts it.
 
@@ -107,6 +108,7 @@ class HostileVm:
             first: What its first process does.
             restarts: How often it is restarted by policy.
             deadlines: Of main's.
+            leak_bytes: Main keeps so many, and a descriptor, of each hostile process: a fault to be found.
         """
         self.kind = kind
         self.image, self.bad_image = directory / "image", directory / "bad"
@@ -123,6 +125,7 @@ class HostileVm:
         environment = {
             **os.environ,
             "HOSTILE_DRIVER": str(theirs.fileno()),
+            "HOSTILE_LEAK": str(leak_bytes),
             **hostile_environment(directory / "kinds", restarts, deadlines),
         }
         path = str(directory / "qmp")
