@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
+from tests.fuzz.functions_called import functions_called
 from tools.fuzzing import engine
 from tools.fuzzing.engine import Workplace
 from tools.fuzzing.targets import CHECKOUT, FUZZ, Target, all_targets, target_of
@@ -118,21 +116,6 @@ def test_what_is_not_reached_is_seen(tmp_path: Path) -> None:
     missed = unreached(C_TARGETS[0], tmp_path)
     assert "device_procs/virtio_blk/blk_request.c:parse_ranges" in missed
     assert "device_procs/data_plane/inflight_log.c:mend_last" in missed
-
-
-def functions_called(call: Callable[[], object]) -> set[str]:
-    """The names of all functions of Python that call() comes to."""
-    called: set[str] = set()
-
-    def trace(frame: FrameType, _event: str, _argument: Any) -> None:
-        called.add(frame.f_code.co_name)
-
-    sys.settrace(trace)
-    try:
-        call()
-    finally:
-        sys.settrace(None)
-    return called
 
 
 @pytest.mark.parametrize("target", PYTHON_TARGETS, ids=lambda target: target.name)

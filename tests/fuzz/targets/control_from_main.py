@@ -25,11 +25,12 @@ from ipc.channel import Channel, ChannelError, PeerGoneError
 from ipc.messages import Message
 from tests.fuzz.byte_source import ByteSource
 from tests.fuzz.schema_values import lowest_for, value_for
+from tests.fuzz.sound_device import sound_device
 from tests.fuzz.unjailed_device import unjailed
 
 _MEMORY_BYTES = 1 << 16
 _LOG_BYTES = 1 << 13
-_QUEUES_MAX = 4
+_QUEUES_MAX = 1 + max(sound_device(kind).queues for kind in KINDS)
 _PACKETS_MAX = 60
 _LAST_REQUEST = 0xFFFF_FFFF
 # What ends a device process is one of these, and it says it to main in words.
@@ -54,30 +55,21 @@ class _ChannelToMain(Channel):
         super().send(message)
 
 
-def _back_ends(kind: str) -> tuple[int, ...]:
-    """A file of what a kind wants: one that can be read and written, and never ends."""
-    return (os.open("/dev/zero", os.O_RDWR | os.O_CLOEXEC),)
-
-
-_CONFIGS: dict[str, dict[str, Any]] = {
-    "virtio-blk": {
-        "capacity_sectors": 64,
-        "block_bytes": 512,
-        "physical_block_bytes": 512,
-        "memory_alignment": 1,
-    }
-}
+def _back_ends(count: int) -> list[int]:
+    """Files that can be read and written, and never end, as many as a kind wants."""
+    return [os.open("/dev/zero", os.O_RDWR | os.O_CLOEXEC) for _ in range(count)]
 
 
 def _configure(kind: str, source: ByteSource) -> bytes:
     """CONFIGURE as main sends it, but for what the input changes."""
     module, vocabulary = prepare(kind)
+    sound = sound_device(kind)
     fields: dict[str, Any] = {
         "version": 1,
-        "config": lowest_for(module.config_schema) | _CONFIGS.get(kind, {}),
+        "config": sound.config,
         "memory": [{"gpa": 0, "size": _MEMORY_BYTES, "offset": 0, "writable": True}],
-        "backends": 1,
-        "queues": 1,
+        "backends": sound.backends,
+        "queues": sound.queues,
         "inflight": not module.completes_in_order,
         "seccomp": False,
     }
@@ -118,9 +110,8 @@ def _packets(kind: str, source: ByteSource) -> Iterator[bytes]:
             yield _pack(name, choice & 1 and 7, value_for(vocabulary.from_main[name], source))
 
 
-def _descriptors(queues: int, count: int) -> list[int]:
-    fds = [_memory, *_back_ends(""), *_eventfds[:queues], *_calls[:queues], _log]
-    return fds[:count]
+def _descriptors(backends: int, queues: int, count: int) -> list[int]:
+    return [_memory, *_back_ends(backends), *_eventfds[:queues], *_calls[:queues], _log][:count]
 
 
 def run(data: bytes) -> None:
@@ -135,10 +126,12 @@ def run(data: bytes) -> None:
     with unjailed(kind):
         main, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         main.setblocking(False)
-        queues, less = 1 + source.number() % 2, source.number()
-        count = 2 + 2 * queues + (not module.completes_in_order) - (less % 4 if less > 200 else 0)
+        sound = sound_device(kind)
+        queues, less = sound.queues + source.number() % 2, source.number()
+        count = 1 + sound.backends + 2 * queues + (not module.completes_in_order)
+        count -= less % 4 if less > 200 else 0
         configure = _configure(kind, source)
-        socket.send_fds(main, [configure], _descriptors(queues, max(1, count)))
+        socket.send_fds(main, [configure], _descriptors(sound.backends, queues, max(1, count)))
         for packet in _packets(kind, source):
             if not packet:
                 continue

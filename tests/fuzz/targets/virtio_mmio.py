@@ -13,7 +13,7 @@ from device_procs.device_registry import KINDS
 from device_procs.device_runtime.control_thread import prepare
 from device_procs.device_runtime.device import RING_FEATURES, Device
 from tests.fuzz.byte_source import ByteSource
-from tests.fuzz.schema_values import lowest_for
+from tests.fuzz.sound_device import sound_device
 from tests.fuzz.unjailed_device import unjailed
 from tests.unit.virtio_mmio.driver_rig import MEMORY_BYTES, NotingDevice
 from vmm_main.virtio_mmio.transport import VirtioMmioTransport
@@ -88,25 +88,17 @@ def _is_ram(gpa: int, length: int) -> bool:
 
 
 _behind: dict[str, Device] = {}
-_CONFIGS = {
-    "virtio-blk": {
-        "capacity_sectors": 64,
-        "block_bytes": 512,
-        "physical_block_bytes": 512,
-        "memory_alignment": 1,
-    }
-}
 
 
 def _device_of(kind: str) -> Device:
     """One of each kind; its queues are never run."""
     if kind not in _behind:
         module, _ = prepare(kind)
-        config = lowest_for(module.config_schema) | _CONFIGS.get(kind, {})
+        sound = sound_device(kind)
         back_end = __import__(module.back_end, fromlist=["make_device"])
-        zero = os.open("/dev/zero", os.O_RDWR | os.O_CLOEXEC)
+        zeroes = tuple(os.open("/dev/zero", os.O_RDWR | os.O_CLOEXEC) for _ in range(sound.backends))
         with unjailed(kind):
-            _behind[kind] = back_end.make_device(config, (zero,))
+            _behind[kind] = back_end.make_device(sound.config, zeroes)
     return _behind[kind]
 
 
