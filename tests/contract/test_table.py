@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.contract import collected_tests
+from tests.collected_tests import collect, with_and_without_parameters
 from tests.contract.effects import EFFECTS
 from tests.contract.left_out import LEFT_OUT
 from tests.contract.table import CONTRACT, ROWS, SECTIONS, sentences, uncovered
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 OPEN = ("NICs", "balloon", "consoles", "disk QoS", "hot-plug", "huge pages", "iothreads", "libvirt",
         "outside back ends", "vsock")  # fmt: skip
-
-
-def collect(paths: list[str], directory: Path) -> set[str]:
-    """The node ids of the tests in these files, without any that is marked to be skipped."""
-    output = directory / "collected.json"
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "tests.contract.collected_tests"]
-    ran = subprocess.run(
-        [*command, *paths],
-        cwd=CHECKOUT,
-        env={**os.environ, collected_tests.OUTPUT_VARIABLE: str(output)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return set(json.loads(output.read_text()))
 
 
 @pytest.fixture(scope="module")
 def tests_that_run(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """All tests in the files that the table names, with and without their parameters."""
     files = sorted({proof.split("::")[0] for row in ROWS for proof in row.proofs})
-    ids = collect(files, tmp_path_factory.mktemp("collected"))
-    return ids | {node_id.split("[")[0] for node_id in ids}
+    return with_and_without_parameters(collect(files, tmp_path_factory.mktemp("collected")))
 
 
 def test_every_quote_is_the_contracts() -> None:

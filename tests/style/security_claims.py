@@ -1,8 +1,7 @@
-"""What docs/security.md claims: each names tests, which exist, and its numbers are the profiles'."""
+"""What docs/security.md claims: each names tests, which are run, and its numbers are the profiles'."""
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,32 +9,60 @@ from pathlib import Path
 PAGE = Path("docs", "security.md")
 CLAIMS = "## Claims"
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+_IN_TESTS = re.compile(r"`(tests/[^`]*)`")
+# An item goes on in lines that are indented.
+_ITEM = re.compile(r"^- .*(?:\n  .*)*", re.MULTILINE)
 _COUNT = re.compile(r"`(\w+)` (\d+)")
 _ROW = re.compile(r"^\| [a-z]+ \|(.*)\|$", re.MULTILINE)
 
 
 def claims(page: str) -> list[str]:
     """The text of each item of the chapter of claims."""
-    chapter = page.partition(f"\n{CLAIMS}\n")[2].partition("\n## ")[0]
-    # An item goes on in lines that are indented.
-    return [item.strip() for item in re.findall(r"^- .*(?:\n  .*)*", chapter, re.MULTILINE)]
+    return [item.strip() for item in _ITEM.findall(_chapter(page))]
+
+
+def _chapter(page: str) -> str:
+    return page.partition(f"\n{CLAIMS}\n")[2].partition("\n## ")[0]
 
 
 def claims_without_tests(page: str) -> Iterator[str]:
-    """Each claim that names no test."""
+    """Each claim that names no test; a heading without items is one, and so is a line outside of items."""
     for claim in claims(page):
         if _TEST.search(claim) is None:
             yield f"names no test: {claim.splitlines()[0]}"
+    for section in re.split(r"^### ", _chapter(page), flags=re.MULTILINE):
+        heading, _, text = section.partition("\n")
+        if heading.strip() and not _ITEM.search(text):
+            yield f"names no test: {heading}"
+        yield from (f"names no test: {line}" for line in _ITEM.sub("", text).splitlines() if line.strip())
 
 
-def missing_tests(root: Path, page: str) -> Iterator[str]:
-    """Each test that is named and isn't there."""
-    for path, name in sorted(set(_TEST.findall(page))):
-        file = root / path
-        if not file.is_file():
+def named_files(page: str) -> list[str]:
+    """The files of the tests that are named."""
+    return sorted({path for path, _ in _TEST.findall(page)})
+
+
+def missing_tests(root: Path, page: str, tests_that_run: set[str], layers: Iterable[str]) -> Iterator[str]:
+    """Each test that is named and isn't there, or isn't run.
+
+    Args:
+        root: The tree.
+        page: The text.
+        tests_that_run: Node ids of all in named_files() that are there.
+        layers: Folders of tests/ that are run.
+    """
+    for reference in sorted(set(_IN_TESTS.findall(_chapter(page)))):
+        found = _TEST.fullmatch(f"`{reference}`")
+        if found is None:
+            yield f"{reference} isn't FILE::TEST"
+            continue
+        path, name = found.groups()
+        if not (root / path).is_file():
             yield f"there is no {path}"
-        elif name not in _functions(file):
-            yield f"{path} has no {name}"
+        elif Path(path).parts[1] not in layers:
+            yield f"{path} is in no layer that is run"
+        elif reference not in tests_that_run:
+            yield f"{path} has no {name} that is run"
 
 
 def wrong_counts(page: str, rules: dict[str, int]) -> Iterator[str]:
@@ -61,8 +88,3 @@ def wrong_counts(page: str, rules: dict[str, int]) -> Iterator[str]:
 def outside_the_zygotes(own: Iterable[str], zygotes: Iterable[str]) -> list[str]:
     """Calls of a device's profile that the zygote's, which is around it, hasn't got."""
     return sorted(set(own) - set(zygotes))
-
-
-def _functions(file: Path) -> set[str]:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}

@@ -6,16 +6,19 @@ from pathlib import Path
 
 from device_procs.device_registry import KINDS
 from seccomp_profiles.profile import read_profiles
+from tests.collected_tests import collect, with_and_without_parameters
 from tests.style.security_claims import (
     CLAIMS,
     PAGE,
     claims,
     claims_without_tests,
     missing_tests,
+    named_files,
     outside_the_zygotes,
     wrong_counts,
 )
 from tests.style.source_tree import CHECKOUT
+from tools.testing.command import LAYERS
 from vmm_main.kvm._kvm import ffi, lib
 
 
@@ -38,8 +41,10 @@ def test_every_claim_names_a_test() -> None:
     assert list(claims_without_tests(page())) == []
 
 
-def test_every_test_that_is_named_exists() -> None:
-    assert list(missing_tests(CHECKOUT, page())) == []
+def test_every_test_that_is_named_is_run(tmp_path: Path) -> None:
+    there = [path for path in named_files(page()) if (CHECKOUT / path).is_file()]
+    run = with_and_without_parameters(collect(there, tmp_path))
+    assert list(missing_tests(CHECKOUT, page(), run, LAYERS)) == []
 
 
 def test_the_rules_are_as_many_as_it_says() -> None:
@@ -54,29 +59,74 @@ def test_what_a_device_may_call_the_zygote_may() -> None:
             assert outside_the_zygotes(rules[f"{folder}_{thread}"], rules["zygote"]) == []
 
 
-def test_what_is_wrong_is_noticed(tmp_path: Path) -> None:
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "test_it.py").write_text("def test_one() -> None: ...\n", encoding="utf-8")
+def test_what_is_claimed_without_a_test_is_noticed() -> None:
     planted = f"""# Page
 - no claim
 {CLAIMS}
+
+### It holds
+
 - proved, see
-  `tests/test_it.py::test_one`
+  `tests/unit/test_it.py::test_one`
 - hoped for, in
   two lines
-- proved by what there isn't: `tests/test_it.py::test_two`, `tests/test_gone.py::test_one`
+
+Said by the way.
+
+### It floats
 
 ## Counted
-| disk | `blk_control` 3 | `blk_worker` 4 | 8 | 80 |
-
-`main` 5
 """
-    assert len(claims(planted)) == 3
-    assert list(claims_without_tests(planted)) == ["names no test: - hoped for, in"]
-    assert list(missing_tests(tmp_path, planted)) == [
-        "there is no tests/test_gone.py",
-        "tests/test_it.py has no test_two",
+    assert len(claims(planted)) == 2
+    assert [complaint.partition(": ")[2] for complaint in claims_without_tests(planted)] == [
+        "- hoped for, in",
+        "Said by the way.",
+        "It floats",
     ]
+
+
+def test_a_test_that_is_not_run_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "tests" / "unit").mkdir(parents=True)
+    (tmp_path / "tests" / "spare").mkdir()
+    (tmp_path / "tests" / "spare" / "test_it.py").touch()
+    file = tmp_path / "tests" / "unit" / "test_it.py"
+    file.write_text(
+        "import pytest\n"
+        "def test_one(): pass\n"
+        "@pytest.mark.parametrize('x', [1, 2])\n"
+        "def test_many(x): pass\n"
+        "@pytest.mark.skip(reason='planted')\n"
+        "def test_skipped(): pass\n"
+        "@pytest.mark.parametrize('x', [])\n"
+        "def test_of_nothing(x): pass\n"
+        "def helper(): pass\n",
+        encoding="utf-8",
+    )
+    where = "tests/unit/test_it.py"
+    names = ("one", "many", "skipped", "of_nothing", "two")
+    named = [f"{where}::test_{name}" for name in names]
+    named += [
+        f"{where}::helper",
+        "tests/gone/test_it.py::test_one",
+        "tests/spare/test_it.py::test_one",
+        where,
+    ]
+    planted = f"# Page\n{CLAIMS}\n- proved by {', '.join(f'`{each}`' for each in named)}\n## End\n"
+    assert named_files(planted) == ["tests/gone/test_it.py", "tests/spare/test_it.py", where]
+    run = {node_id[node_id.index(where) :] for node_id in collect([str(file)], tmp_path)}
+    assert list(missing_tests(tmp_path, planted, with_and_without_parameters(run), ["unit"])) == [
+        "there is no tests/gone/test_it.py",
+        "tests/spare/test_it.py is in no layer that is run",
+        f"{where} isn't FILE::TEST",
+        f"{where} has no helper that is run",
+        f"{where} has no test_of_nothing that is run",
+        f"{where} has no test_skipped that is run",
+        f"{where} has no test_two that is run",
+    ]
+
+
+def test_a_count_that_is_wrong_is_noticed() -> None:
+    planted = "| disk | `blk_control` 3 | `blk_worker` 4 | 8 | 80 |\n\n`main` 5\n"
     counts = {"blk_control": 3, "blk_worker": 4, "main": 6, "vcpu": 1}
     assert list(wrong_counts(planted, counts)) == [
         "main: 5 on the page, 6 in the profile",
