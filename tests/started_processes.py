@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# Before a command that a signal is to end: whoever started the tests may have it ignored (nohup, "&").
+WITH_DEFAULT_SIGNALS = ("env", "--default-signal")
+
 
 def processes_with(directory: str) -> list[str]:
     """Command lines of all that were started with it as TMPDIR, or that name it."""

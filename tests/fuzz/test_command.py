@@ -10,7 +10,7 @@ from subprocess import PIPE, Popen
 
 import pytest
 
-from tests.started_processes import processes_with
+from tests.started_processes import WITH_DEFAULT_SIGNALS, processes_with
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FUZZ = CHECKOUT / "tools" / "fuzz"
@@ -25,7 +25,7 @@ def start(tmp_path: Path) -> Callable[..., Popen[str]]:
     environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
 
     def start(name: str, *options: str) -> Popen[str]:
-        words = [str(FUZZ), name, "--work", str(tmp_path / "work"), *options]
+        words = [*WITH_DEFAULT_SIGNALS, str(FUZZ), name, "--work", str(tmp_path / "work"), *options]
         return Popen(words, stderr=PIPE, text=True, env=environment)
 
     return start

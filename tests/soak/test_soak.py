@@ -16,7 +16,7 @@ from subprocess import PIPE, STDOUT, Popen
 
 import pytest
 
-from tests.started_processes import processes_with
+from tests.started_processes import WITH_DEFAULT_SIGNALS, processes_with
 from tools.soaking.plan import ACTIONS, ENDS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -65,7 +65,7 @@ def test_everything_at_random(
 @pytest.mark.timeout(120)
 def test_the_seed_is_seen_before_anything_happens(tmp_path: Path) -> None:
     """A pytest that ends in the middle has shown the command that repeats the soak, and has ended it."""
-    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--box=never"]
+    words = [*WITH_DEFAULT_SIGNALS, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--box=never"]
     words += [f"--basetemp={tmp_path / 'inner'}", f"{__file__}::{test_everything_at_random.__name__}"]
     with Popen(words, stdout=PIPE, text=True, cwd=CHECKOUT) as inner:
         assert inner.stdout is not None
@@ -105,7 +105,7 @@ def test_ctrl_c_ends_it_with_the_summary(program: dict[str, str]) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_nothing(number: signal.Signals, when: str, program: dict[str, str]) -> None:
     """While the guest is built, and while a VM runs; the status says by which it ended."""
-    command = [str(SOAK), "1", "--seed", "5", "--verbose"]
+    command = [*WITH_DEFAULT_SIGNALS, str(SOAK), "1", "--seed", "5", "--verbose"]
     with Popen(command, stdout=PIPE, stderr=PIPE, env=program, text=True, start_new_session=True) as soak:
         assert soak.stdout is not None
         assert soak.stderr is not None
