@@ -113,7 +113,8 @@ def test_a_test_that_is_not_run_is_noticed(tmp_path: Path) -> None:
     ]
     planted = f"# Page\n{CLAIMS}\n- proved by {', '.join(f'`{each}`' for each in named)}\n## End\n"
     assert named_files(planted) == ["tests/gone/test_it.py", "tests/spare/test_it.py", where]
-    run = {node_id[node_id.index(where) :] for node_id in collect([str(file)], tmp_path)}
+    # How pytest names a file outside of its root depends on where that is.
+    run = {f"{where}::{node_id.partition('::')[2]}" for node_id in collect([str(file)], tmp_path)}
     assert list(missing_tests(tmp_path, planted, with_and_without_parameters(run), ["unit"])) == [
         "there is no tests/gone/test_it.py",
         "tests/spare/test_it.py is in no layer that is run",
