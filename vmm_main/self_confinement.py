@@ -7,20 +7,27 @@ KVM VM takes.
 
 from __future__ import annotations
 
-from posix import strerror
+from posix import readlink, stat, strerror
 
 from vmm_main import log
 from vmm_main.errors import HostError
 from vmm_main.kvm._kvm import lib
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+
 
 class _Confinement:
-    """Whether confine_main() has put this process under filters."""
+    """Whether confine_main() has put this process under filters, and where it was then."""
 
-    __slots__ = ("is_on",)
+    __slots__ = ("is_on", "place")
 
     def __init__(self) -> None:
         self.is_on = False
+        self.place: dict[str, Any] | None = None
 
 
 _confinement = _Confinement()
@@ -45,6 +52,28 @@ def confine_main(*, seccomp: bool) -> None:
     _check(lib.refused_call_report_to(log.log_fd()), "take refused system calls")
     _check(lib.filters_install(b"main"), "install its system call filter")
     _confinement.is_on = True
+
+
+def remember_place() -> None:
+    """Keeps where this process is, for an audit to ask: before the guest runs, it is where it was started."""
+    _confinement.place = place()
+
+
+def remembered_place() -> dict[str, Any] | None:
+    """Where main was started; None if it couldn't see that."""
+    return _confinement.place
+
+
+def place() -> dict[str, Any] | None:
+    """This process's namespaces, root and working directories by the kernel's numbers; None without /proc."""
+    try:
+        found: dict[str, Any] = {"namespaces": [readlink(f"/proc/self/ns/{kind}") for kind in _NAMESPACES]}
+        for name, path in (("root directory", "/"), ("working directory", ".")):
+            known = stat(path)
+            found[name] = {"device": known.st_dev, "inode": known.st_ino}
+    except OSError:
+        return None
+    return found
 
 
 def confine_vcpu_thread() -> None:

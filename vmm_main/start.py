@@ -36,7 +36,7 @@ from vmm_main.process_life import (
     open_standard_descriptors,
     write_stacks_on_sigquit,
 )
-from vmm_main.self_confinement import confine_main
+from vmm_main.self_confinement import confine_main, remember_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -169,6 +169,8 @@ def _start(
 
     machine = Machine(config, loop, chardevs, fd_sets, supervisor)
     undo.append(machine.close)
+    if monitors is not None:
+        remember_place()
     confine_main(seccomp=config.seccomp_enabled)
     machine.power_on()
     log.write_held_back()

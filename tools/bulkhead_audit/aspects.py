@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from . import place_checks as place
 from . import privilege_checks as privileges
 from . import reach_checks as reach
 from .finding import UNREAD, Finding
+from .page_tables import page_tables
 from .process import Process
 from .process_files import UnreadableError
 from .vm import Vm
@@ -18,11 +20,15 @@ _OF_ALL: tuple[Check, ...] = (
     privileges.user,
     privileges.capabilities,
     privileges.no_new_privs,
+    page_tables,
 )
 CHECKS: dict[str, tuple[Check, ...]] = {
     "main": (
         *_OF_ALL,
         privileges.system_calls,
+        place.hosts_namespaces,
+        place.hosts_mounts,
+        place.makers_landlock,
         reach.inherited_descriptors,
         reach.files_of_main,
         reach.shared_memory,
@@ -31,6 +37,9 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "spawner": (
         *_OF_ALL,
         privileges.spawner_system_calls,
+        place.hosts_namespaces,
+        place.hosts_mounts,
+        place.makers_landlock,
         reach.simple_descriptors,
         reach.shared_memory,
         reach.code,
@@ -38,8 +47,10 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "zygote": (
         *_OF_ALL,
         privileges.system_calls,
-        reach.zygote_namespaces,
-        reach.network,
+        place.zygote_namespaces,
+        place.network,
+        place.hosts_mounts,
+        place.makers_landlock,
         reach.simple_descriptors,
         reach.shared_memory,
         reach.code,
@@ -50,9 +61,9 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         privileges.limits,
         privileges.dumpable,
         privileges.landlock,
-        reach.namespaces,
-        reach.network,
-        reach.mounts,
+        place.namespaces,
+        place.network,
+        place.mounts,
         reach.certificate,
         reach.descriptors,
         reach.shared_memory,
@@ -61,8 +72,8 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     ),
 }
 _BY_CERTIFICATE: dict[Check, Check] = {
-    reach.namespaces: reach.certified_namespaces,
-    reach.mounts: reach.certified_mounts,
+    place.namespaces: place.certified_namespaces,
+    place.mounts: place.certified_mounts,
 }
 
 
@@ -86,4 +97,8 @@ def findings_of(process: Process, vm: Vm) -> list[Finding]:
 
 
 def _name(check: Check) -> str:
-    return check.__name__.removeprefix("zygote_").removeprefix("simple_").replace("_", " ")
+    """Of what it looks at: without whose."""
+    name = check.__name__
+    for whose in ("zygote_", "simple_", "hosts_", "makers_"):
+        name = name.removeprefix(whose)
+    return name.replace("_", " ")

@@ -14,11 +14,12 @@ from typing import Any
 
 from ipc.birth_certificate import CertificateError, certificate_fields
 
+from .answers import certificate_of, entitlements_of, program_of
 from .aspects import findings_of
 from .finding import DIFFERENCE, OK, UNREAD, Finding
 from .process import Process
 from .process_files import GoneError, UnreadableError
-from .qmp_client import QmpClient, QmpError
+from .qmp_client import QmpClient, RefusedError
 from .vm import Vm
 
 _BETWEEN_LOOKS_S = 0.2
@@ -59,12 +60,12 @@ def audit(client: QmpClient, *, patience_s: float, compare_filters: bool = False
         QmpError: The VM can't be asked.
     """
     until_s = time.monotonic() + patience_s
-    before: set[tuple[str, str]] = set()
+    before: set[tuple[int, str]] = set()
     while True:
         audited, is_steady = _look(client, compare_filters=compare_filters)
         differing = {
-            (process.entitled["name"], finding.aspect)
-            for process in audited
+            (index, finding.aspect)
+            for index, process in enumerate(audited)
             for finding in process.findings
             if finding.verdict == DIFFERENCE
         }
@@ -76,7 +77,7 @@ def audit(client: QmpClient, *, patience_s: float, compare_filters: bool = False
 
 def _look(client: QmpClient, *, compare_filters: bool) -> tuple[list[Audited], bool]:
     """What is found now, and whether every process was settled and stayed the same all along."""
-    asked = client.execute("query-process-entitlements")
+    asked = entitlements_of(client)
     processes: list[Process] = []
     try:
         for entitled in asked:
@@ -93,21 +94,16 @@ def _look(client: QmpClient, *, compare_filters: bool) -> tuple[list[Audited], b
             if process.role == "device":
                 _take_certificate(client, process)
         vm = Vm(processes, host_landlock(), _programs(client, asked) if compare_filters else None)
-        looked = {process.name: _examine(process, vm) for process in processes if process.role != "zygote"}
-        zygotes = [_examine(process, vm) for process in processes if process.role == "zygote"]
+        looked = {id(process.entitled): _examine(process, vm) for process in processes}
     finally:
         for process in processes:
             process.files.close()
-    is_steady = _identities(client.execute("query-process-entitlements")) == _identities(asked)
+    is_steady = _identities(entitlements_of(client)) == _identities(asked)
     is_steady = is_steady and all(entitled["settled"] or _is_given_up(entitled) for entitled in asked)
-    is_steady = is_steady and not any(looked[name] is None for name in looked) and None not in zygotes
-    audited = []
-    for entitled in asked:
-        if entitled["role"] == "zygote":
-            found = zygotes.pop(0) if zygotes else None
-        else:
-            found = looked.get(entitled["name"])
-        audited.append(found or Audited(entitled, [_not_looked_at(entitled)], None))
+    is_steady = is_steady and None not in looked.values()
+    audited = [
+        looked.get(id(entitled)) or Audited(entitled, [_not_looked_at(entitled)], None) for entitled in asked
+    ]
     return audited, is_steady
 
 
@@ -155,10 +151,10 @@ def _check_main(process: Process) -> None:
 
 def _take_certificate(client: QmpClient, process: Process) -> None:
     try:
-        told = client.execute("query-birth-certificate", id=process.name)
-        if told["pid"] == process.pid:  # otherwise the second question shows that it was replaced
-            process.certificate = certificate_fields(told["text"].encode("utf-8", "backslashreplace"))
-    except (QmpError, CertificateError) as error:
+        pid, text = certificate_of(client, process.name)
+        if pid == process.pid:  # otherwise the second question shows that it was replaced
+            process.certificate = certificate_fields(text)
+    except (RefusedError, CertificateError) as error:
         process.certificate_fault = str(error)
 
 
@@ -167,10 +163,7 @@ def _programs(client: QmpClient, asked: list[dict[str, Any]]) -> dict[str, bytes
     names = {
         profile for entitled in asked for threads in entitled["threads"] for profile in threads["profiles"]
     }
-    return {
-        name: bytes.fromhex(client.execute("query-system-call-filter", profile=name)["program"])
-        for name in sorted(names)
-    }
+    return {name: program_of(client, name) for name in sorted(names)}
 
 
 def host_landlock() -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import traceback
 from collections.abc import Sequence
 
 from .audit import AuditError, audit
+from .output import OutputError, printable, say, write
+from .qmp_address import socket_path
 from .qmp_client import QmpClient, QmpError, UnknownCommandError
-from .report import AS_ENTITLED, DIFFERS, INCOMPLETE, as_json, result_of, table
+from .report import AS_ENTITLED, DIFFERS, INCOMPLETE, as_json, error_as_json, result_of, table
 
 STATUS_AS_ENTITLED = 0
 STATUS_DIFFERS = 1
@@ -31,7 +32,13 @@ several clients at a time; a QMP on another chardev takes one, so give the VM a 
 def parser() -> argparse.ArgumentParser:
     """The options."""
     made = argparse.ArgumentParser(prog="bulkhead-audit", description=_DESCRIPTION, epilog=_EPILOG)
-    made.add_argument("--qmp", required=True, metavar="SOCKET", help="the VM's QMP socket")
+    made.add_argument(
+        "--qmp",
+        required=True,
+        type=_socket,
+        metavar="SOCKET",
+        help="the VM's QMP socket: its path, or unix:PATH,... as the VM's own -qmp has it",
+    )
     made.add_argument("--json", action="store_true", help="write JSON instead of a table")
     made.add_argument("--quiet", action="store_true", help="in the table, leave out what is as allowed")
     made.add_argument(
@@ -51,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
         type=_seconds,
         default=_TIMEOUT_S,
         metavar="S",
-        help="how long an answer may take, and processes to settle (%(default)g s)",
+        help="how long an answer may take, and processes to settle (%(default)g s); the whole audit takes at "
+        "most twice as long",
     )
     return made
 
@@ -65,10 +73,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         reason = f"{error}; audit this VM with the bulkhead-audit of its own version"
     except (AuditError, QmpError) as error:
         reason = str(error)
+    except OutputError as error:
+        say(f"bulkhead-audit: {error}")
+        return STATUS_NOT_AUDITED
+    except KeyboardInterrupt:
+        reason = "interrupted"
     except Exception as error:  # noqa: BLE001 (Python's own status would say that something differs)
-        traceback.print_exc()
+        say(traceback.format_exc())
         reason = f"an error inside it: {type(error).__name__}"
-    print(f"bulkhead-audit: {reason}", file=sys.stderr)
+    return _give_up(printable(reason), as_json=options.json)
+
+
+def _give_up(reason: str, *, as_json: bool) -> int:
+    """Says why there is no audit: to people, and to a script that waits for JSON."""
+    say(f"bulkhead-audit: {reason}")
+    if as_json:
+        try:
+            write(json.dumps(error_as_json(reason), indent=2))
+        except OutputError as error:
+            say(f"bulkhead-audit: {error}")
     return STATUS_NOT_AUDITED
 
 
@@ -80,14 +103,24 @@ def _audit(options: argparse.Namespace) -> int:
         client.close()
     result = result_of(audited, unprivileged=options.unprivileged)
     if options.json:
-        print(json.dumps(as_json(audited, result), indent=2))
+        write(json.dumps(as_json(audited, result), indent=2))
     else:
-        print("\n".join(table(audited, everything=not options.quiet)))
+        write("\n".join(map(printable, table(audited, everything=not options.quiet))))
     return _STATUS[result]
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds <= 3600:
         raise argparse.ArgumentTypeError(f"{text}: allowed is more than 0 and at most 3600 seconds")
     return seconds
+
+
+def _socket(text: str) -> str:
+    try:
+        return socket_path(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -126,7 +126,7 @@ def _filters_of(kind: str, threads: list[Thread], profiles: list[str], calls: li
     aspect = f"system calls of {kind}"
     if not profiles:
         return judge(aspect, "those of its profile", "all: -disable-seccomp was given", is_allowed=False)
-    number = len({call.split()[0] for call in calls})
+    number = len({call.partition(" ")[0] for call in calls})
     allowed = f"{number} ({len(calls)} rules), by {' and '.join(profiles)}"
     wrong = [
         f"thread {thread.tid}: {thread.status['Seccomp_filters']} filters, mode {thread.status['Seccomp']}"

@@ -96,14 +96,19 @@ class Process:
         }
 
     @cached_property
+    def page_tables_kib(self) -> int:
+        """What the kernel has for its page tables; 0 once it has ended."""
+        return _kib(self.status["VmPTE"]) if "VmPTE" in self.status else 0
+
+    @cached_property
     def memory_kib(self) -> dict[str, int]:
         """Proportional, private and shared memory, and page tables, in KiB."""
-        rollup, status = _lines(self.files.text("smaps_rollup")), self.status
+        rollup = _lines(self.files.text("smaps_rollup"))
         return {
             "pss-kib": _kib(rollup["Pss"]),
             "private-kib": _kib(rollup["Private_Clean"]) + _kib(rollup["Private_Dirty"]),
             "shared-kib": _kib(rollup["Shared_Clean"]) + _kib(rollup["Shared_Dirty"]),
-            "page-tables-kib": _kib(status["VmPTE"]),
+            "page-tables-kib": self.page_tables_kib,
         }
 
 

@@ -42,12 +42,20 @@ class ProcessFiles:
 
     def real_path(self, path: str) -> str:
         """Where a path leads that this process was told, as /proc has it for an open file."""
-        return os.path.realpath(os.path.join(self.link("cwd"), path))
+        if "\0" in path:
+            return ""  # the kernel knows no such path
+        start = self.link("root") if path.startswith("/") else self.link("cwd")
+        return os.path.realpath(f"{start}/{path}")
 
     def stat(self, name: str) -> os.stat_result:
         """What a name stands for; a link's target."""
         with _Refusals(name):
             return os.stat(name, dir_fd=self._folder)
+
+    def identity(self, name: str) -> dict[str, int]:
+        """Device and inode of what a name stands for, as entitlements have them."""
+        known = self.stat(name)
+        return {"device": known.st_dev, "inode": known.st_ino}
 
     def names(self, name: str) -> list[str]:
         """What is in a folder."""

@@ -1,4 +1,4 @@
-"""A client of the VM's QMP socket: a few questions, each with a deadline."""
+"""A client of the VM's QMP socket: a few questions, bounded in time and bytes whatever comes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ import socket
 import time
 from typing import Any
 
+LONGEST_LINE_BYTES = 4 << 20  # hundreds of times an answer of the largest VM
+MOST_BYTES = 32 << 20  # in all, events too
 _CHUNK_BYTES = 1 << 16
+_WHOLE_BY_ANSWERS = 2
+_SHOWN_CHARACTERS = 500
 
 
 class QmpError(Exception):
     """The VM can't be asked; the text says what was tried and why it failed."""
+
+
+class RefusedError(QmpError):
+    """The VM has answered, with an error."""
 
 
 class UnknownCommandError(QmpError):
@@ -26,14 +34,17 @@ class QmpClient:
 
         Args:
             path: The socket.
-            timeout_s: How long an answer may take.
+            timeout_s: How long an answer may take; the session may last twice as long.
 
         Raises:
             QmpError: Nobody answers there, or something that isn't QMP.
         """
         self._path = path
         self._timeout_s = timeout_s
-        self._input = b""
+        self._ends_s = time.monotonic() + _WHOLE_BY_ANSWERS * timeout_s
+        self._input = bytearray()
+        self._searched = 0  # of the input: there is no end of a line before
+        self._received = 0
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             self._socket.settimeout(timeout_s)
@@ -49,10 +60,10 @@ class QmpClient:
 
     def _negotiate(self) -> None:
         greeting = self._receive(time.monotonic() + self._timeout_s, "no greeting")
-        if "error" in greeting:
-            raise QmpError(f"{self._path}: {greeting['error'].get('desc')}")
+        if isinstance(greeting.get("error"), dict):
+            raise QmpError(f"{self._path}: {_text_of(greeting['error'])}")
         if "QMP" not in greeting:
-            raise QmpError(f"{self._path}: whoever listens there doesn't speak QMP")
+            raise self._no_qmp()
         self.execute("qmp_capabilities")
 
     def execute(self, command: str, **arguments: Any) -> Any:
@@ -60,7 +71,8 @@ class QmpClient:
 
         Raises:
             UnknownCommandError: It doesn't know the command.
-            QmpError: It answers with another error, or not in time.
+            RefusedError: It answers with another error.
+            QmpError: It doesn't answer, or not in time.
         """
         request = {"execute": command} | ({"arguments": arguments} if arguments else {})
         until_s = time.monotonic() + self._timeout_s
@@ -76,9 +88,10 @@ class QmpClient:
             if "return" in message:
                 return message["return"]
             if "error" in message:
-                said = f"{self._path}: {command}: {message['error'].get('desc')}"
-                known = message["error"].get("class") != "CommandNotFound"
-                raise QmpError(said) if known else UnknownCommandError(said)
+                told = message["error"]
+                said = f"{self._path}: {command}: {_text_of(told)}"
+                known = not isinstance(told, dict) or told.get("class") != "CommandNotFound"
+                raise RefusedError(said) if known else UnknownCommandError(said)
 
     def wait(self, longest_s: float) -> None:
         """Waits until the VM tells of something, at most longest_s.
@@ -96,31 +109,73 @@ class QmpClient:
         self._socket.close()
 
     def _receive(self, until_s: float, late: str) -> dict[str, Any]:
-        while b"\n" not in self._input:
-            try:
-                self._socket.settimeout(max(0.001, until_s - time.monotonic()))
-                data = self._socket.recv(_CHUNK_BYTES)
-            except TimeoutError as error:
-                raise _LateError(
-                    f"{self._path}: {late} within {self._timeout_s:g} s; if it is a monitor that takes one "
-                    "client at a time and has one, give the VM a further -qmp"
-                ) from error
-            except ConnectionResetError:
-                data = b""
-            except OSError as error:
-                raise QmpError(f"{self._path}: {error.strerror or error}") from error
-            if not data:
-                raise QmpError(f"{self._path}: the VM has hung up")
-            self._input += data
-        line, self._input = self._input.split(b"\n", 1)
+        """The next message; the time is looked at for each, since there may always be one."""
+        while True:
+            if time.monotonic() >= self._ends_s:
+                whole_s = _WHOLE_BY_ANSWERS * self._timeout_s
+                raise QmpError(f"{self._path}: the audit isn't done within {whole_s:g} s (twice --timeout)")
+            if time.monotonic() >= until_s:
+                raise self._late(late)
+            end = self._input.find(b"\n", self._searched)
+            if end >= 0:
+                break
+            self._searched = len(self._input)
+            if self._searched > LONGEST_LINE_BYTES:
+                raise self._too_much(f"a line of more than {LONGEST_LINE_BYTES >> 20} MiB")
+            self._receive_more(min(until_s, self._ends_s), late)
+        line = bytes(self._input[:end])
+        del self._input[: end + 1]
+        self._searched = 0
         try:
             message = json.loads(line)
-        except ValueError as error:
-            raise QmpError(f"{self._path}: whoever listens there doesn't speak QMP") from error
+        except (ValueError, RecursionError) as error:
+            raise self._no_qmp() from error
         if not isinstance(message, dict):
-            raise QmpError(f"{self._path}: whoever listens there doesn't speak QMP")
+            raise self._no_qmp()
         return message
+
+    def _receive_more(self, until_s: float, late: str) -> None:
+        try:
+            self._socket.settimeout(max(0.001, until_s - time.monotonic()))
+            data = self._socket.recv(_CHUNK_BYTES)
+        except TimeoutError as error:
+            raise self._late(late) from error
+        except ConnectionResetError:
+            data = b""
+        except OSError as error:
+            raise QmpError(f"{self._path}: {error.strerror or error}") from error
+        if not data:
+            raise QmpError(f"{self._path}: the VM has hung up")
+        self._input += data
+        self._received += len(data)
+        if self._received > MOST_BYTES:
+            raise self._too_much(f"more than {MOST_BYTES >> 20} MiB in all")
+
+    def _too_much(self, what: str) -> QmpError:
+        return QmpError(f"{self._path}: it has sent {what}: whoever listens there doesn't speak QMP")
+
+    def _late(self, late: str) -> _LateError:
+        return _LateError(
+            f"{self._path}: {late} within {self._timeout_s:g} s; if it is a monitor that takes one "
+            "client at a time and has one, give the VM a further -qmp"
+        )
+
+    def _no_qmp(self) -> QmpError:
+        return QmpError(f"{self._path}: whoever listens there doesn't speak QMP")
 
 
 class _LateError(QmpError):
     """It hasn't come in time."""
+
+
+def _text_of(error: object) -> str:
+    """What a message's error says, in short."""
+    text = error.get("desc") if isinstance(error, dict) else None
+    if not isinstance(text, str):
+        return "an error without a text"
+    return in_short(text)
+
+
+def in_short(text: str) -> str:
+    """What somebody else has said, for a line of ours."""
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."

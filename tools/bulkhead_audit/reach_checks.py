@@ -1,4 +1,4 @@
-"""What a process can reach: namespaces, network, files, descriptors, memory shared with others, code."""
+"""What a process can reach by what it has open or mapped: files, memory shared with others, code."""
 
 from __future__ import annotations
 
@@ -8,72 +8,12 @@ from typing import Any
 from .descriptors import EVENTFD, IO_URING, Descriptor
 from .finding import OK, Finding, judge
 from .mappings import Mapping
-from .privilege_checks import certified
 from .process import Process
 from .vm import Vm
 
-_ROOT_OPTIONS = {"ro", "nosuid", "nodev", "noexec"}
 # Memory that the kernel gives every process; the last two can't be written to by anybody.
 _KERNELS_CODE = ("[vdso]", "[vsyscall]")
 _STANDARD = (0, 1, 2)
-
-
-def namespaces(process: Process, vm: Vm) -> Iterator[Finding]:
-    """A device's are its own, but for the VM's empty net namespace."""
-    for kind, link in process.namespaces.items():
-        others = sorted(vm.namespace_owners[link] - {process.name})
-        if link in vm.namespaces_around[kind]:
-            others = others if "main" in others else ["the host", *others]
-        allowed = "this VM's alone" if kind == "net" else "its own"
-        shared = [name for name in others if kind != "net" or name in ("main", "the host")]
-        found = f"{link}, that of {' and '.join(shared)}" if shared else link
-        yield judge(f"{kind} namespace", allowed, found, is_allowed=not shared)
-
-
-def certified_namespaces(process: Process, vm: Vm) -> Iterator[Finding]:
-    """The same by the birth certificate."""
-    assert process.certificate is not None
-    for link in process.certificate["namespaces"]:
-        kind = link.partition(":")[0]
-        around = link in vm.namespaces_around.get(kind, set())
-        found = f"{link}, that of the host" if around else link
-        allowed = "this VM's alone" if kind == "net" else "its own"
-        yield certified(f"{kind} namespace", allowed, found, is_allowed=not around)
-
-
-def zygote_namespaces(process: Process, vm: Vm) -> Iterator[Finding]:
-    """It has the VM's net namespace; without uids to give, a user namespace in which it makes others."""
-    own = {"net"}
-    if any(other.role == "device" for other in vm.processes) and not _has_own_uids(vm):
-        own.add("user")
-    for kind in sorted(own):
-        link = process.namespaces[kind]
-        around = link in vm.namespaces_around[kind]
-        found = f"{link}, that of the host" if around else link
-        yield judge(f"{kind} namespace", "not the host's", found, is_allowed=not around)
-
-
-def network(process: Process, _vm: Vm) -> Iterator[Finding]:
-    """Nothing but a loopback."""
-    lines = process.files.text("net/dev").splitlines()[2:]
-    names = [line.partition(":")[0].strip() for line in lines]
-    found = ", ".join(names) or "none"
-    yield judge("network interfaces", "lo at most", found, is_allowed=set(names) <= {"lo"})
-
-
-def mounts(process: Process, _vm: Vm) -> Iterator[Finding]:
-    """One, empty and read-only."""
-    yield _judge_mounts(process.files.text("mountinfo"))
-    names = process.files.names("root")
-    shown = ", ".join(sorted(names)[:5])
-    yield judge("root directory", "empty", shown or "empty", is_allowed=not names)
-
-
-def certified_mounts(process: Process, _vm: Vm) -> Iterator[Finding]:
-    """The same by the birth certificate."""
-    assert process.certificate is not None
-    finding = _judge_mounts(process.certificate["mountinfo"])
-    yield certified("mounts", finding.allowed, finding.found, is_allowed=finding.verdict == OK)
 
 
 def certificate(process: Process, _vm: Vm) -> Iterator[Finding]:
@@ -116,11 +56,11 @@ def _role(process: Process, descriptor: Descriptor) -> dict[str, Any] | None:
 
 
 def _judge_own(process: Process, vm: Vm, descriptor: Descriptor, given: set[str], *, is_few: bool) -> Finding:
-    others: set[str] = set()
+    others: list[str] = []
     if descriptor.link == EVENTFD and descriptor.eventfd_id is not None:
-        others = vm.eventfd_owners[descriptor.eventfd_id] - {process.name}
+        others = sorted(one.name for one in vm.eventfd_owners[descriptor.eventfd_id] - {process})
     allowed = "its own, nobody else's"
-    found = f"{descriptor}, also held by {' and '.join(sorted(others))}" if others else str(descriptor)
+    found = f"{descriptor}, also held by {' and '.join(others)}" if others else str(descriptor)
     strange: tuple[str, ...] = ()
     if descriptor.link == IO_URING:
         allowed = "its own ring, on what it was given"
@@ -218,21 +158,3 @@ def mapped_files(process: Process, vm: Vm) -> Iterator[Finding]:
     )
     found = ", ".join(wrong) or "no others"
     yield judge("mapped files", "the program's", found, is_allowed=not wrong)
-
-
-def _judge_mounts(mountinfo: str) -> Finding:
-    """The lines: id, parent, device, root, mount point, options, ..., "-", type, source, options."""
-    lines = [line.split() for line in mountinfo.splitlines()]
-    allowed = "one, empty: tmpfs on / (ro,nosuid,nodev,noexec)"
-    found = ", ".join(f"{line[line.index('-') + 1]} on {line[4]} ({line[5]})" for line in lines[:5])
-    is_allowed = len(lines) == 1 and lines[0][4] == "/" and "tmpfs" in lines[0]
-    is_allowed = is_allowed and set(lines[0][5].split(",")) >= _ROOT_OPTIONS
-    found = found if len(lines) <= 5 else f"{found} and {len(lines) - 5} more"
-    return judge("mounts", allowed, found, is_allowed=is_allowed)
-
-
-def _has_own_uids(vm: Vm) -> bool:
-    return any(
-        process.role == "device" and process.entitled["uid"] != vm.main.entitled["uid"]
-        for process in vm.processes
-    )

@@ -12,6 +12,7 @@ from .finding import CERTIFIED, DIFFERENCE, OK, UNREAD
 
 FORMAT = 1
 AS_ENTITLED, DIFFERS, INCOMPLETE = "as-entitled", "differs", "incomplete"
+_NOT_AUDITED = "not-audited"
 _WIDTHS = (22, 40, 44)
 _MEMORY = (
     "memory: {pss-kib} KiB in proportion, {private-kib} private, {shared-kib} shared, "
@@ -76,6 +77,11 @@ def as_json(audited: Sequence[Audited], result: str) -> dict[str, Any]:
         "page-tables-kib": sum(one.memory_kib["page-tables-kib"] for one in audited if one.memory_kib),
         "processes": [_process(one) for one in audited],
     }
+
+
+def error_as_json(reason: str) -> dict[str, Any]:
+    """What there is instead where the VM can't be audited."""
+    return {"bulkhead-audit": FORMAT, "result": _NOT_AUDITED, "error": reason}
 
 
 def _process(audited: Audited) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from functools import cached_property
+from typing import Any
 
 from .descriptors import EVENTFD
 from .process import NAMESPACES, Process
@@ -29,6 +30,18 @@ class Vm:
         self.host_landlock = host_landlock
         self.programs = programs
 
+    @property
+    def place(self) -> dict[str, Any]:
+        """Where main was started, by its entitlements.
+
+        Raises:
+            UnreadableError: It couldn't see that itself.
+        """
+        if "place" not in self.main.entitled:
+            raise UnreadableError("where main was started: it has no /proc")
+        place: dict[str, Any] = self.main.entitled["place"]
+        return place
+
     @cached_property
     def namespaces_around(self) -> dict[str, set[str]]:
         """Of each kind, those that no device may be in: the audit's own, and main's if it can be seen."""
@@ -41,26 +54,26 @@ class Vm:
         return around
 
     @cached_property
-    def namespace_owners(self) -> dict[str, set[str]]:
-        """The names of the VM's processes that are in a namespace, by its link."""
-        owners: dict[str, set[str]] = defaultdict(set)
+    def namespace_owners(self) -> dict[str, set[Process]]:
+        """The VM's processes that are in a namespace, by its link."""
+        owners: dict[str, set[Process]] = defaultdict(set)
         for process in self.processes:
             try:
                 for link in process.namespaces.values():
-                    owners[link].add(process.name)
+                    owners[link].add(process)
             except (UnreadableError, GoneError):
                 continue  # told where it is that process's turn
         return owners
 
     @cached_property
-    def eventfd_owners(self) -> dict[int, set[str]]:
-        """The names of the VM's processes that hold an eventfd, by its number."""
-        owners: dict[int, set[str]] = defaultdict(set)
+    def eventfd_owners(self) -> dict[int, set[Process]]:
+        """The VM's processes that hold an eventfd, by its number."""
+        owners: dict[int, set[Process]] = defaultdict(set)
         for process in self.processes:
             try:
                 for descriptor in process.descriptors:
                     if descriptor.link == EVENTFD and descriptor.eventfd_id is not None:
-                        owners[descriptor.eventfd_id].add(process.name)
+                        owners[descriptor.eventfd_id].add(process)
             except (UnreadableError, GoneError):
                 continue  # told where it is that process's turn
         return owners

@@ -146,18 +146,20 @@ def _own_descriptors(device: SupervisedDevice) -> list[dict[str, Any]]:
 
 
 def _guest_memory(fd: int, *, writable: bool) -> dict[str, Any]:
-    return {"role": "guest memory", "writable": writable, **_identity(fd)}
+    return _shared("guest memory", fd, writable=writable)
+
+
+def _shared(role: str, fd: int, *, writable: bool) -> dict[str, Any]:
+    return {"role": role, "writable": writable, "bytes": os.fstat(fd).st_size, **_identity(fd)}
 
 
 def _memory_of(device: SupervisedDevice) -> list[dict[str, Any]]:
     """What a device's process shares with main alone."""
     found = []
     if device.process is not None:
-        role = f"black box of {device.device_id}"
-        found.append({"role": role, "writable": True, **_identity(device.process.black_box.fd)})
+        found.append(_shared(f"black box of {device.device_id}", device.process.black_box.fd, writable=True))
     if device.held.inflight is not None:
-        role = f"in-flight log of {device.device_id}"
-        found.append({"role": role, "writable": True, **_identity(device.held.inflight.fd)})
+        found.append(_shared(f"in-flight log of {device.device_id}", device.held.inflight.fd, writable=True))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import platform
 
@@ -21,6 +22,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x20, 0x1000, 0x4000, 0x4_0000
 MNT_DETACH = 2
 RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_CORE, RLIMIT_NOFILE = 1, 2, 4, 7
+PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 _CLONE, _PIVOT_ROOT = {"x86_64": (56, 155), "aarch64": (220, 41)}[platform.machine()]
 _IO_URING_SETUP, _IO_URING_REGISTER = 425, 427
@@ -70,12 +72,26 @@ def limit(which: int, value: int) -> None:
     _checked(_libc.setrlimit(which, (ctypes.c_ulong * 2)(value, value)))
 
 
-def map_memory(fd: int, size: int, protection: int, flags: int) -> None:
-    """Maps memory for good; Python's own would keep a descriptor of the file."""
+def map_memory(fd: int, size: int, protection: int, flags: int) -> int:
+    """Maps memory for good and returns its address; Python's own would keep a descriptor of the file."""
     _libc.mmap.restype = ctypes.c_void_p
-    address = _libc.mmap(None, ctypes.c_size_t(size), protection, flags, fd, ctypes.c_long(0))
+    address: int = _libc.mmap(None, ctypes.c_size_t(size), protection, flags, fd, ctypes.c_long(0))
     if address == ctypes.c_void_p(-1).value:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return address
+
+
+def use_sparsely(address: int, size: int) -> None:
+    """Reads a byte of every 2 MiB: the kernel makes a page table for each, and hardly a page."""
+    for byte in range(address, address + size, 2 << 20):
+        ctypes.c_char.from_address(byte).value  # noqa: B018
+
+
+def landlock_ruleset() -> int:
+    """A set of Landlock's rules, which is in force for nobody."""
+    handled = ctypes.c_uint64(1)  # LANDLOCK_ACCESS_FS_EXECUTE
+    size = ctypes.c_size_t(ctypes.sizeof(handled))
+    return _checked(_libc.syscall(ctypes.c_long(444), ctypes.byref(handled), size, ctypes.c_uint(0)))
 
 
 def io_uring() -> int | None:

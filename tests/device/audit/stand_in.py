@@ -117,8 +117,12 @@ class StandIn:
         mode = "0777" if self.plant == "file in root" else "0555"
         raw_calls.mount("stand-in", "/proc", "tmpfs", flags, f"size=4k,nr_inodes=2,mode={mode}")
         os.chdir("/proc")
+        hosts = os.open("/", os.O_PATH | os.O_DIRECTORY)
         raw_calls.pivot_root_here()
         os.chdir("/")
+        if self.plant == "working directory":
+            os.fchdir(hosts)
+        os.close(hosts)
         if self.plant == "mount":
             raw_calls.mount("another", "/", "tmpfs", flags, "size=4k")
 
@@ -171,7 +175,6 @@ class StandIn:
         """Maps what is shared, and closes it; and what nobody has allowed."""
         given = self.spec["given"]
         read, both = mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_WRITE
-        private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         for name in ("memory", "black box"):
             raw_calls.map_memory(given[name], os.fstat(given[name]).st_size, both, mmap.MAP_SHARED)
             os.close(given[name])
@@ -183,7 +186,10 @@ class StandIn:
         if self.plant == "anonymous shared memory":
             raw_calls.map_memory(-1, mmap.PAGESIZE, both, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
         if self.plant == "code":
-            raw_calls.map_memory(-1, mmap.PAGESIZE, both | mmap.PROT_EXEC, private)
+            raw_calls.map_memory(-1, mmap.PAGESIZE, both | mmap.PROT_EXEC, raw_calls.PRIVATE)
+        if self.plant == "page tables":
+            size = 1 << 30
+            raw_calls.use_sparsely(raw_calls.map_memory(-1, size, read, raw_calls.PRIVATE), size)
         if self.plant == "mapped file":
             raw_calls.map_memory(secret, mmap.PAGESIZE, read, mmap.MAP_PRIVATE)
 

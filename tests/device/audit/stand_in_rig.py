@@ -20,6 +20,7 @@ from tools.bulkhead_audit.process import Process
 from tools.bulkhead_audit.vm import Vm
 from vmm_main.device_supervisor import entitlements
 from vmm_main.device_supervisor.allowed_calls import program_of
+from vmm_main.self_confinement import place
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 _DEADLINE_S = 30.0
@@ -34,7 +35,8 @@ class Entitled:
     def _told(self) -> list[dict[str, Any]]:
         supervisor = self.vm.supervisor
         memory_fd, _ = supervisor.memory()
-        told = [entitlements.of_main(supervisor, memory_fd, [], seccomp=supervisor.seccomp)]
+        main = entitlements.of_main(supervisor, memory_fd, [], seccomp=supervisor.seccomp)
+        told = [{**main, "place": place()}]
         told += entitlements.of_makers(supervisor)
         return told + [entitlements.of_device(supervisor, device) for device in supervisor.devices]
 

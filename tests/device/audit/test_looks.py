@@ -11,9 +11,12 @@ import pytest
 
 from tools.bulkhead_audit.audit import AuditError, audit
 from tools.bulkhead_audit.finding import DIFFERENCE, UNREAD
-from tools.bulkhead_audit.qmp_client import QmpClient, QmpError
+from tools.bulkhead_audit.qmp_client import QmpClient, RefusedError
 
 SHORT_S, LONG_S = 0.1, 60.0
+NOTHING: dict[str, Any] = {
+    name: [] for name in ("threads", "descriptors", "files", "own-descriptors", "shared-memory")
+}
 
 
 class ToldClient(QmpClient):
@@ -43,7 +46,7 @@ class ToldClient(QmpClient):
 
     def execute(self, command: str, **arguments: Any) -> Any:
         if command != "query-process-entitlements":
-            raise QmpError("there are no devices")
+            raise RefusedError("there are no devices")
         is_end = self._answers % 2 == 1
         self._answers += 1
         look = self.looks
@@ -51,8 +54,8 @@ class ToldClient(QmpClient):
         uid = os.getuid() if self._jailed_at is not None and look >= self._jailed_at else os.getuid() + 1
         main = {
             **{"name": "main", "role": "main", "pid": self._pid, "uid": uid, "gid": os.getgid()},
-            **{"settled": look >= self._settles_at, "threads": [], "descriptors": [], "files": []},
-            **{"own-descriptors": [], "shared-memory": []},
+            "settled": look >= self._settles_at,
+            **NOTHING,
         }
         if is_end and look < self._changes:
             main["pid"] = 1
@@ -76,7 +79,7 @@ class DeviceWithoutProcess(ToldClient):
         told = super().execute(command, **arguments)
         state = self._state if look < self.DEAD_LOOKS else "stopped"
         device = {"name": "rng0", "role": "device", "kind": "virtio-rng", "uid": 1, "gid": 1}
-        return [*told, {**device, "settled": False, "state": state, "threads": []}]
+        return [*told, {**device, "settled": False, "state": state, **NOTHING}]
 
 
 def verdict_on_user(client: ToldClient, patience_s: float) -> str | None:

@@ -65,10 +65,15 @@ PLANTED: dict[str, tuple[set[str], str]] = {
     "writable root": ({"mounts"}, "tmpfs on / (rw,"),
     "mount": ({"mounts"}, "tmpfs on / (ro,nosuid,nodev,noexec,relatime), tmpfs on /"),
     "file in root": ({"root directory"}, "left"),
-    "host's root": ({"mounts", "root directory"}, "bin"),
+    "host's root": ({"mounts", "root directory", "working directory"}, "bin"),
+    "working directory": ({"working directory"}, "/"),
+    "page tables": ({"page tables"}, " KiB"),
     "share net": ({"net namespace", "network interfaces"}, "that of main"),
     "share user": ({"user namespace", "uid_map", "gid_map"}, "that of main"),
-    "share mnt": ({"mnt namespace", "mounts", "root directory"}, "that of main"),
+    "share mnt": (
+        {"mnt namespace", "mounts", "root directory", "working directory"},
+        "that of main",
+    ),
     **{f"share {kind}": ({f"{kind} namespace"}, "that of main") for kind in ("cgroup", "ipc", "pid", "uts")},
 }
 

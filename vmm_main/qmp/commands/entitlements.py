@@ -57,6 +57,20 @@ SHARED_MEMORY = Struct(
     Member("writable", BOOL, "Whether the process may write to it."),
     Member("inode", INT, "Its file's inode."),
     Member("device", INT, "The device that the inode is on."),
+    Member("bytes", INT, "How large it is."),
+)
+FOLDER = Struct(
+    "FolderIdentity",
+    "A folder, told by what it is in the kernel.",
+    Member("inode", INT, "Its inode."),
+    Member("device", INT, "The device that the inode is on."),
+)
+PLACE = Struct(
+    "ProcessPlace",
+    "Where main was started, as it has read before the guest's first instruction.",
+    Member("namespaces", ArrayOf(STR), "Its namespaces, as links in /proc name them."),
+    Member("root directory", FOLDER, "Its root directory."),
+    Member("working directory", FOLDER, "Its working directory."),
 )
 LIMITS = Struct(
     "ProcessLimits",
@@ -82,6 +96,12 @@ PROCESS_ENTITLEMENT = Struct(
     Member("own-descriptors", ArrayOf(OWN_DESCRIPTORS), "What a device makes for itself."),
     Member("shared-memory", ArrayOf(SHARED_MEMORY), "What it shares with others."),
     Member("limits", LIMITS, "Resource limits of a device.", optional=True),
+    Member(
+        "place",
+        PLACE,
+        "Of main, and so of the spawner and of zygotes; missing if main has no /proc.",
+        optional=True,
+    ),
 )
 BIRTH_CERTIFICATE = Struct(
     "BirthCertificate",
@@ -101,12 +121,16 @@ FILTER_PROGRAM = Struct(
 
 def _query_process_entitlements(call: Call) -> list[dict[str, Any]]:
     from vmm_main.device_supervisor import entitlements
+    from vmm_main.self_confinement import remembered_place
 
     machine = call.machine
     supervisor = machine.supervisor
     seccomp = machine.config.seccomp_enabled
     threads = machine.vcpu_thread_ids()
     main = entitlements.of_main(supervisor, machine.guest_memory_fd, threads, seccomp=seccomp)
+    place = remembered_place()
+    if place is not None:
+        main["place"] = place
     config = machine.config
     files = [config.kernel_path, config.initrd_path, config.log_path]
     files += [chardev.path for chardev in config.chardevs if chardev.backend == "file"]
@@ -176,7 +200,15 @@ TABLE = Table(
                     "descriptors": [{"role": "kick of queue 0", "access": "rw", "eventfd-id": 7}],
                     "files": [],
                     "own-descriptors": [{"what": "anon_inode:[eventfd]", "most": 2}],
-                    "shared-memory": [{"role": "guest memory", "writable": True, "inode": 9, "device": 1}],
+                    "shared-memory": [
+                        {
+                            "role": "guest memory",
+                            "writable": True,
+                            "inode": 9,
+                            "device": 1,
+                            "bytes": 268435456,
+                        }
+                    ],
                     "limits": {"nofile": 256, "fsize": 0, "data": 268435456},
                 }
             ],

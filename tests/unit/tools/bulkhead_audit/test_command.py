@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.tools.bulkhead_audit.conftest import GREETING, READY, Refusal, Serve
 from tools.bulkhead_audit.audit import Audited
 from tools.bulkhead_audit.command import main
 from tools.bulkhead_audit.descriptors import _registered
@@ -19,85 +16,39 @@ from tools.bulkhead_audit.finding import CERTIFIED, DIFFERENCE, OK, UNREAD, Find
 from tools.bulkhead_audit.mappings import read_mappings
 from tools.bulkhead_audit.report import as_json, result_of, table
 
-GREETING: dict[str, Any] = {"QMP": {"version": {}, "capabilities": []}}
-READY: dict[str, Any] = {"return": {}}
 
-Serve = Callable[..., str]
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Listens at a socket and says these lines there, one at once and one after each line that comes."""
-    with ExitStack() as stack:
-        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
-        path = str(tmp_path / "qmp")
-
-        def start(*lines: object, raw: bytes | None = None, stays: bool = False) -> str:
-            listener.bind(path)
-            listener.listen()
-            thread = threading.Thread(target=_answer, args=(listener, lines, raw, stays))
-            thread.start()
-            stack.callback(thread.join)
-            return path
-
-        yield start
-
-
-def _answer(listener: socket.socket, lines: tuple[object, ...], raw: bytes | None, stays: bool) -> None:
-    client, _ = listener.accept()
-    with client, client.makefile("rb") as incoming:
-        if raw is not None:
-            client.sendall(raw)
-        for number, line in enumerate(lines):
-            if number > 0 and not incoming.readline():
-                return
-            client.sendall(json.dumps(line).encode() + b"\n")
-        if stays:
-            incoming.read()
-
-
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What the command says when it can't audit."""
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("bulkhead-audit: ")
-    assert captured.err.count("\n") == 1
-    return captured.err
-
-
-def test_nobody_listens(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert "nowhere: can't connect: No such file" in refusal(capsys, "--qmp", str(tmp_path / "nowhere"))
+def test_nobody_listens(refusal: Refusal, tmp_path: Path) -> None:
+    assert "nowhere: can't connect: No such file" in refusal("--qmp", str(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n", b"[]\n", b'{"hello": 1}\n'])
-def test_it_is_not_qmp(capsys: pytest.CaptureFixture[str], serve: Serve, said: bytes) -> None:
-    assert "doesn't speak QMP" in refusal(capsys, "--qmp", serve(raw=said))
+def test_it_is_not_qmp(refusal: Refusal, serve: Serve, said: bytes) -> None:
+    assert "doesn't speak QMP" in refusal("--qmp", serve(raw=said))
 
 
-def test_there_are_too_many_clients(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:
+def test_there_are_too_many_clients(refusal: Refusal, serve: Serve) -> None:
     error = {"error": {"class": "GenericError", "desc": "32 clients already"}}
-    assert "32 clients already" in refusal(capsys, "--qmp", serve(error))
+    assert "32 clients already" in refusal("--qmp", serve(error))
 
 
-def test_the_only_place_is_taken(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:
+def test_the_only_place_is_taken(refusal: Refusal, serve: Serve) -> None:
     """A chardev's monitor lets a second client connect and says nothing."""
-    said = refusal(capsys, "--timeout", "0.05", "--qmp", serve(stays=True))
+    said = refusal("--timeout", "0.05", "--qmp", serve(stays=True))
     assert "no greeting within 0.05 s" in said
     assert "give the VM a further -qmp" in said
 
 
-def test_it_hangs_up(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:
-    assert "the VM has hung up" in refusal(capsys, "--qmp", serve(GREETING, READY))
+def test_it_hangs_up(refusal: Refusal, serve: Serve) -> None:
+    assert "the VM has hung up" in refusal("--qmp", serve(GREETING, READY))
 
 
-def test_a_vm_that_is_too_old(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:
+def test_a_vm_that_is_too_old(refusal: Refusal, serve: Serve) -> None:
     error = {"error": {"class": "CommandNotFound", "desc": "The command has not been found"}}
-    said = refusal(capsys, "--qmp", serve(GREETING, READY, error))
+    said = refusal("--qmp", serve(GREETING, READY, error))
     assert "query-process-entitlements: The command has not been found; audit this VM with" in said
 
 
-def test_events_are_no_answers(capsys: pytest.CaptureFixture[str], serve: Serve) -> None:
+def test_events_are_no_answers(refusal: Refusal, serve: Serve) -> None:
     error = {"error": {"class": "GenericError", "desc": "no, thank you"}}
     path = serve(
         raw=b"".join(
@@ -105,7 +56,7 @@ def test_events_are_no_answers(capsys: pytest.CaptureFixture[str], serve: Serve)
         ),
         stays=True,
     )
-    assert "query-process-entitlements: no, thank you" in refusal(capsys, "--qmp", path)
+    assert "query-process-entitlements: no, thank you" in refusal("--qmp", path)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "3601"])
