@@ -71,6 +71,6 @@ def _asked(client: QmpClient, command: str, **arguments: Any) -> Any:
 
 def _strange(command: str, why: str) -> QmpError:
     return QmpError(
-        f"{command}: this bulkhead-audit doesn't understand the answer ({in_short(why)}); a VM is audited with that of "
-        "its own version"
+        f"{command}: this bulkhead-audit doesn't understand the answer ({in_short(why)}); a VM is "
+        "audited with that of its own version"
     )

@@ -101,4 +101,4 @@ def _name(check: Check) -> str:
     name = check.__name__
     for whose in ("zygote_", "simple_", "hosts_", "makers_"):
         name = name.removeprefix(whose)
-    return name.replace("_", " ")
+    return name.replace("_", " ").replace("landlock", "Landlock")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .finding import OK, Finding, judge
+from .finding import OK, UNREAD, Finding, judge
 from .mounts import Mount, read_mounts
 from .privilege_checks import certified
 from .process import Process
@@ -91,6 +91,8 @@ def certified_mounts(process: Process, _vm: Vm) -> Iterator[Finding]:
     assert process.certificate is not None
     finding = _judge_empty(process.certificate["mountinfo"])
     yield certified("mounts", finding.allowed, finding.found, is_allowed=finding.verdict == OK)
+    for aspect, allowed in (("root directory", "empty"), ("working directory", "its root")):
+        yield Finding(aspect, allowed, "can't be read, and isn't in its birth certificate", UNREAD)
 
 
 def _judge_empty(mountinfo: str) -> Finding:

@@ -103,6 +103,14 @@ def io_uring() -> int | None:
     return _checked(fd)
 
 
+def has_io_uring() -> bool:
+    """Whether this host has it, and lets this user have it."""
+    ring = io_uring()
+    if ring is not None:
+        os.close(ring)
+    return ring is not None
+
+
 def register_files(ring: int, *fds: int) -> None:
     """Has a ring hold files."""
     array = (ctypes.c_int * len(fds))(*fds)

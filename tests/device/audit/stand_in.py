@@ -30,14 +30,13 @@ class StandIn:
     def __init__(self, spec: dict[str, Any]) -> None:
         self.spec = spec
         self.plant: str = spec["plant"]
+        self.is_root = os.geteuid() == 0
         self.kept = [*spec["given"].values()]
 
     def run(self) -> int:
         """Makes the process, as a zygote does, and returns its pid."""
         secret = os.open(_SECRET, os.O_RDONLY)
-        os.setgroups([4] if self.plant == "groups" else [])
-        if self.plant != "share net":
-            raw_calls.unshare(_NETWORK_OF_THE_VM)
+        self._enter_network()
         hosts_mounts = os.readlink("/proc/self/ns/mnt")
         flags = raw_calls.CLONE_PARENT if self.plant != "parent" else 0
         for name, flag in raw_calls.NAMESPACES.items():
@@ -53,8 +52,20 @@ class StandIn:
         os.write(mapped, b".")
         return pid
 
+    def _enter_network(self) -> None:
+        """Of the VM, as a zygote does: by who isn't root in a user namespace that makes others."""
+        network = _NETWORK_OF_THE_VM if self.plant != "share net" else 0
+        if self.is_root:
+            os.setgroups([4] if self.plant == "groups" else [])
+            raw_calls.unshare(network)
+        else:
+            raw_calls.unshare(raw_calls.NAMESPACES["user"] | network)
+            assert lib.zygote_map_own_ids(self.spec["uid"], self.spec["gid"]) == 0
+
     def _write_maps(self, pid: int) -> None:
         uid, gid = self.spec["uid"], self.spec["gid"]
+        if not self.is_root:
+            uid = gid = lib.ZYGOTE_OWN_ID
         uid += self.plant == "user"
         gid += self.plant == "group"
         for name, number in (("gid_map", gid), ("uid_map", uid)):
@@ -143,7 +154,7 @@ class StandIn:
         if self.plant == "share user":
             uid, gid = self.spec["uid"], self.spec["gid"]
             assert lib.capabilities_keep(lib.CAPABILITY_SETUID | lib.CAPABILITY_SETGID) == 0
-        elif self.plant != "groups":
+        elif self.plant != "groups" and self.is_root:
             os.setgroups([])
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)

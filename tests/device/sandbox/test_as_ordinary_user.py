@@ -18,6 +18,7 @@ from tests.device.readable_copy import ReadableCopy, readable_copy
 TESTS = (
     *("sandbox/test_profiles.py", "sandbox/test_jail.py", "sandbox/test_deaths.py"),
     *("zygote/test_zygote.py", "zygote/test_leaks.py", "audit/test_other_roles.py", "audit/test_looks.py"),
+    *("audit/test_planted.py", "audit/test_places.py", "audit/test_lies.py"),
     *("supervisor/test_zygote_deaths.py", "supervisor/test_policies.py", "supervisor/test_deaths_in_life.py"),
     *("virtio_blk/test_jailed_disk.py", "virtio_blk/test_jailed_direct.py", "virtio_blk/test_hostile_log.py"),
 )
