@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from device_procs.device_registry import KINDS
+from tests.device.hostile_driver.declaration import declared
 from tests.guest.bare_metal_image import BareMetalImages
 from tests.guest.conftest import StartBareMetal
 from tests.guest.running_vm import DEADLINE_S, BareMetalVm
@@ -89,6 +91,14 @@ def test_a_vm_is_as_entitled_also_after_deaths(start: StartBareMetal, tmp_path: 
     assert pids[0]["main"] == pids[1]["main"]
     assert pids[0]["rng0"] != pids[1]["rng0"]
     assert pids[0]["blk1"] != pids[1]["blk1"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_registered_kind_is_as_entitled(start: StartBareMetal, tmp_path: Path, kind: str) -> None:
+    vm = start_vm(start, *declared(kind).arguments(tmp_path))
+    found = audited(vm.paths[0], CLEAN)
+    assert differences(found) == []
+    assert kind in [process.get("kind") for process in found["processes"]]
 
 
 def test_installed_filters_are_read_while_the_vm_runs_on(start: StartBareMetal, tmp_path: Path) -> None:

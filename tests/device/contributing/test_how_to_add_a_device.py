@@ -109,6 +109,14 @@ def test_a_hostile_driver_attacks_it(tree: Path) -> None:
     assert int(passed[1]) > 100
 
 
+def test_it_is_audited_and_hangs_like_any_other(tree: Path) -> None:
+    """By tests that know nothing of it."""
+    tests = ("tests/device/audit/test_each_kind.py", "tests/device/supervisor/test_heartbeat.py")
+    passed = re.search(r"(\d+) passed", output_of(tree, *PYTEST, *tests, "-k", "virtio-echo"))
+    assert passed is not None
+    assert int(passed[1]) > 5
+
+
 def test_the_command_line_has_it(tree: Path) -> None:
     assert output_of(tree, "-c", PARSE) == "virtio-echo virtio-echo0 {'mask': 90}\n"
 

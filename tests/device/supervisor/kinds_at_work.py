@@ -1,18 +1,25 @@
-"""Each registered kind of device in a VM without KVM, with a driver that knows what it must get."""
+"""Each registered kind of device in a VM without KVM, with a driver that knows what it must get.
+
+What its well_formed_requests.py declares makes a driver of any kind. A kind that has more to lose than
+a request has a driver of its own: AtWork in at_work.py, in the folder of its tests.
+"""
 
 from __future__ import annotations
 
-import random
+import importlib.util
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from device_procs.device_registry import KINDS
+from tests.device.hostile_driver.declaration import FILL, Request, declared
 from tests.device.supervised_vm import HANGS_AFTER_S, SupervisedVm
-from tests.device.supervisor.driver_load import DEPTH, LENGTH
-from tests.device.virtio_blk.disk_load import BLOCK_BYTES, DiskLoad
-from tools.fake_driver.disk_driver import DiskDriver
+from tools.fake_driver.driver_queue import DESC_F_NEXT, DESC_F_WRITE, DriverQueue
+from tools.fake_driver.guest_ram import GuestRam
 
-_BLOCKS = 256
+_DEPTH = 8
 
 
 class KindAtWork:
@@ -36,49 +43,71 @@ class KindAtWork:
         """Waits until each has come back, once and as it should be; a device that needs minutes fails."""
 
 
-class RngAtWork(KindAtWork):
-    """The entropy device."""
+class _Chains:
+    """The same request several times in one queue."""
 
-    def __init__(self, directory: Path, **options: Any) -> None:
-        super().__init__(directory, **options)
-        self._queue = self.vm.transports[0].queues[0]
-        self._queue.fill(LENGTH)
-
-    def _devices(self, _directory: Path) -> dict[str, Any]:
-        return {"rngs": [{}]}
+    def __init__(self, ram: GuestRam, queue: DriverQueue, request: Request) -> None:
+        self._ram = ram
+        self._queue = queue
+        self._request = request
+        self._segments = len(request.readable) + len(request.writable)
+        self._count = min(_DEPTH, queue.num // self._segments)
+        self._answers: dict[int, int] = {}  # head -> where its writable bytes are
 
     def begin(self) -> None:
-        self._queue.offer(*range(DEPTH))
+        gpa = self._queue.buffers_gpa
+        for number in range(self._count):
+            head = number * self._segments
+            readable = [(content, 0) for content in self._request.readable]
+            writable = [(bytes([FILL]) * length, DESC_F_WRITE) for length in self._request.writable]
+            self._answers[head] = gpa + sum(len(content) for content, _ in readable)
+            for index, (content, flags) in enumerate((*readable, *writable), head):
+                is_last = index == head + self._segments - 1
+                more = 0 if is_last else DESC_F_NEXT
+                self._ram.write(gpa, content)
+                self._queue.set_descriptor(
+                    index, gpa, len(content), flags | more, 0 if is_last else index + 1
+                )
+                gpa += len(content)
+        self._queue.offer(*self._answers)
 
     def finish(self) -> None:
-        came = sorted(self._queue.wait(HANGS_AFTER_S) for _ in range(DEPTH))
-        assert came == [(head, LENGTH) for head in range(DEPTH)]
+        while self._answers:
+            head, written = self._queue.wait(HANGS_AFTER_S)
+            content = self._ram.read(self._answers.pop(head), sum(self._request.writable))
+            assert self._request.is_answered(written, content), (head, written, content)
 
 
-class DiskAtWork(KindAtWork):
-    """The disk, with reads, writes, discards and flushes."""
+class DeclaredAtWork(KindAtWork):
+    """A device of any kind, with the well-formed requests that it declares: the first of each queue."""
 
-    def __init__(self, directory: Path, **options: Any) -> None:
-        self._image = directory / "image"
-        with self._image.open("wb") as file:
-            file.truncate(_BLOCKS * BLOCK_BYTES)
+    def __init__(self, kind: str, directory: Path, **options: Any) -> None:
+        self._kind = kind
         super().__init__(directory, **options)
-        driver = DiskDriver(self.vm.ram, self.vm.transports[0].queues[0], BLOCK_BYTES)
-        self._load = DiskLoad(driver, range(_BLOCKS), DEPTH, random.randrange(1 << 32))
+        queues = self.vm.transports[0].queues
+        self._chains = [
+            _Chains(self.vm.ram, queues[queue], declared(kind).shape_of(queue))
+            for queue in declared(kind).queues
+        ]
 
     def _devices(self, directory: Path) -> dict[str, Any]:
-        return {"rngs": [], "drives": ({"file": str(directory / "image")},)}
+        return {"rngs": [], "planned": ((self._kind, declared(self._kind).plan(directory)),)}
 
     def begin(self) -> None:
-        self._load.top_up()
+        for chains in self._chains:
+            chains.begin()
 
     def finish(self) -> None:
-        (call_fd,) = self.vm.device().call_fds
-        while self._load.in_flight:
-            if self._load.take() == 0:
-                self._load.queue.wait_for_call_or(call_fd, HANGS_AFTER_S)
-        self._load.check_image(self._image)
+        for chains in self._chains:
+            chains.finish()
 
 
-# By kind; a test holds that there is one for each that is registered.
-KINDS_AT_WORK: dict[str, type[KindAtWork]] = {"virtio-rng": RngAtWork, "virtio-blk": DiskAtWork}
+def _at_work(kind: str) -> Callable[..., KindAtWork]:
+    own = f"tests.device.{KINDS[kind][1]}.at_work"
+    if importlib.util.find_spec(own) is None:
+        return partial(DeclaredAtWork, kind)
+    made: Callable[..., KindAtWork] = importlib.import_module(own).AtWork
+    return made
+
+
+KINDS_AT_WORK = {kind: _at_work(kind) for kind in KINDS}
