@@ -157,7 +157,7 @@ static void serve(struct worker *worker, uint32_t index, struct waiting *waiting
     if (queue->state != WORKER_QUEUE_RUNNING)
         return;
 
-    HANG_POINT();
+    HANG_POINT(worker->queues[0].kick_fd);
     used_before = queue->virtqueue.next_used;
     if (wanted) {
         virtqueue_disable_kicks(&queue->virtqueue);

@@ -22,11 +22,11 @@
 /* Whether this point is armed, and reached for the last time. */
 int fault_reached(int point, int applies);
 _Noreturn void fault_crash(void);
-void fault_hang(void);
+void fault_hang(int kick_fd);
 void fault_last(void);
 
 #define FAULT(point) fault_reached(point, 1)
-#define HANG_POINT() fault_hang()
+#define HANG_POINT(kick_fd) fault_hang(kick_fd)
 #define HOST_POINT() fault_last()
 #define CRASH_POINT_AFTER(point, applies, action)                                                                      \
     do {                                                                                                               \
@@ -37,7 +37,7 @@ void fault_last(void);
     } while (0)
 #else
 #define FAULT(point) 0
-#define HANG_POINT() ((void)0)
+#define HANG_POINT(kick_fd) ((void)0)
 #define HOST_POINT() ((void)0)
 #define CRASH_POINT_AFTER(point, applies, action) ((void)0)
 #endif
