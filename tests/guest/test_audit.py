@@ -101,6 +101,24 @@ def test_each_registered_kind_is_as_entitled(start: StartBareMetal, tmp_path: Pa
     assert kind in [process.get("kind") for process in found["processes"]]
 
 
+def test_devices_may_be_called_as_other_processes_are(start: StartBareMetal) -> None:
+    source = ("-object", "rng-random,id=r,filename=/dev/urandom")
+    names = ("main", "zygote", "spawner")
+    vm = start_vm(
+        start,
+        *source,
+        *[argument for name in names for argument in ("-device", f"virtio-rng-device,rng=r,id={name}")],
+    )
+    found = audited(vm.paths[0], CLEAN)
+    assert differences(found) == []
+    told = [(process["role"], process["name"], process["findings"]) for process in found["processes"]]
+    assert [one[:2] for one in told] == [(n, n) for n in ("main", "spawner", "zygote")] + [
+        ("device", name) for name in names
+    ]
+    jailed = [any(finding["aspect"] == "dumpable" for finding in findings) for *_, findings in told]
+    assert jailed == [role == "device" for role, *_ in told]
+
+
 def test_installed_filters_are_read_while_the_vm_runs_on(start: StartBareMetal, tmp_path: Path) -> None:
     """Each thread stands still for a moment, amid whatever call it waits in, and goes on."""
     vm = start_vm(start, "-smp", "2", *devices_of(tmp_path))

@@ -21,6 +21,7 @@ from tests.device.supervised_vm import SupervisedVm
 from tools.bulkhead_audit.aspects import findings_of
 from tools.bulkhead_audit.audit import host_landlock
 from tools.bulkhead_audit.finding import DIFFERENCE, Finding
+from tools.bulkhead_audit.process_files import ProcessFiles
 
 _IS_ROOT = os.geteuid() == 0
 _REFUSED, _MOUNTED = 10, 11  # exit statuses
@@ -110,6 +111,17 @@ def test_what_is_planted_is_found_and_nothing_else(
     assert any(said in finding.found for finding in differing), differing
     if plant == "mounts" and role != "main":
         assert any(f"not main's: tmpfs on {folder} (rw" in finding.found for finding in differing), differing
+
+
+def test_a_path_that_main_was_told_is_below_mains_root(tmp_path: Path) -> None:
+    """A launcher's jail may be a chroot; /proc has an open file's path as whoever reads it has it."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with placed_stranger("root directory", folder) as pid:
+        files = ProcessFiles(pid)
+        assert files.real_path("/image") == f"{folder}/image"
+        assert files.real_path("image") == f"{CHECKOUT}/image"
+        files.close()
 
 
 def test_landlock_refuses_what_makes_a_devices_root(tmp_path: Path) -> None:
