@@ -20,7 +20,7 @@ from tests.device.audit.stand_in_rig import CHECKOUT, Entitled, opened
 from tests.device.supervised_vm import SupervisedVm
 from tools.bulkhead_audit.aspects import findings_of
 from tools.bulkhead_audit.audit import host_landlock
-from tools.bulkhead_audit.finding import DIFFERENCE, Finding
+from tools.bulkhead_audit.finding import DIFFERENCE, UNREAD, Finding
 from tools.bulkhead_audit.process_files import ProcessFiles
 
 _IS_ROOT = os.geteuid() == 0
@@ -111,6 +111,16 @@ def test_what_is_planted_is_found_and_nothing_else(
     assert any(said in finding.found for finding in differing), differing
     if plant == "mounts" and role != "main":
         assert any(f"not main's: tmpfs on {folder} (rw" in finding.found for finding in differing), differing
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_main_that_could_not_see_where_it_was_is_not_called_right(entitled: Entitled, role: str) -> None:
+    records = entitled.records()
+    del records[0]["place"]
+    with opened(records) as vm:
+        process = next(process for process in vm.processes if process.role == role)
+        unread = {finding.aspect for finding in findings_of(process, vm) if finding.verdict == UNREAD}
+    assert unread >= {"namespaces", "mounts"}
 
 
 def test_a_path_that_main_was_told_is_below_mains_root(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ command.audit = lambda *_, **__: [Audited(main, [Finding("aspect", "none", found
 sys.exit(command.main(["--qmp", "/nowhere", *options]))
 """
 CHECKOUT = Path(__file__).resolve().parents[4]
-TABLE, JSON = [], ["--json"]
+TABLE: list[str] = []
+JSON = ["--json"]
 DEADLINE_S = 30.0
 
 
