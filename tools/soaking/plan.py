@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 # A device may be restarted 20 times at once (vmm_main/device_supervisor/restart_policy.py): a VM dies less.
 DEATHS_PER_VM = 14
-# By how often they are drawn. The first ones end a device's process.
+# By how often they are in the deck that is drawn from. The first ones end a device's process.
 DEADLY = {
     **{
         "kill-device": 6,
@@ -84,14 +84,33 @@ class VmPlan:
         return [*entropy, *(f"blk{number}" for number in range(len(self.disks)))]
 
 
+class _Deck:
+    """Cards in a random order; all are drawn before one comes again, so that each comes soon."""
+
+    def __init__(self, draw: random.Random, cards: Iterable[str]) -> None:
+        self._draw = draw
+        self._cards = list(cards)
+        self._left: list[str] = []
+
+    def take(self, refused: Container[str] = ()) -> str:
+        """The next one that isn't refused; those before it are thrown away."""
+        while True:
+            if not self._left:
+                self._left = self._draw.sample(self._cards, len(self._cards))
+            if (card := self._left.pop()) not in refused:
+                return card
+
+
 def plans(seed: int) -> Iterator[VmPlan]:
     """One VM after the other, without an end."""
     draw = random.Random(seed)
+    actions = _Deck(draw, (name for name, count in ACTIONS.items() for _ in range(count)))
+    ends = _Deck(draw, ENDS)
     while True:
-        yield _vm(draw)
+        yield _vm(draw, actions, ends)
 
 
-def _vm(draw: random.Random) -> VmPlan:
+def _vm(draw: random.Random, actions: _Deck, ends: _Deck) -> VmPlan:
     disks = tuple(
         Disk(draw.choice((64, 128, 256)), draw.choice(("", ",direct=on"))) for _ in range(draw.randint(1, 3))
     )
@@ -108,18 +127,15 @@ def _vm(draw: random.Random) -> VmPlan:
         zeros=draw.random() < 0.5,
         disks=disks,
         entropy=entropy,
-        actions=tuple(_actions(draw, len(disks) + len(entropy))),
-        end=draw.choice(ENDS),
+        actions=tuple(_actions(draw, actions, len(disks) + len(entropy))),
+        end=ends.take(),
     )
 
 
-def _actions(draw: random.Random, devices: int) -> Iterator[Action]:
+def _actions(draw: random.Random, deck: _Deck, devices: int) -> Iterator[Action]:
     deaths = 0
     for _ in range(draw.choice((5, 15, 40))):
-        weights = {
-            name: weight for name, weight in ACTIONS.items() if deaths < DEATHS_PER_VM or name not in DEADLY
-        }
-        (name,) = draw.choices(list(weights), list(weights.values()))
+        name = deck.take(refused=() if deaths < DEATHS_PER_VM else DEADLY)
         deaths += name in DEADLY
         choice = draw.choice({"query": QUERIES, "garbage": GARBAGE}.get(name, ("",)))
         yield Action(name, draw.randrange(devices), choice, draw.choice((1, 1, 5, 20)))

@@ -14,6 +14,9 @@ else:
     import _signal  # the same without enum, which costs milliseconds at every start
 
 
+_TRACED_LOOK_S = 0.01  # between two looks at what is held by a debugger
+
+
 def own_children() -> list[int] | None:
     """Their pids, those that have ended but aren't reaped among them.
 
@@ -60,7 +63,11 @@ def _end(pid: int, until_s: float) -> bool:
         poll.register(pidfd, select.POLLIN)
         if not poll.poll(max(0.0, until_s - time.monotonic()) * 1000):
             return False
-        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        while os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG) is None:
+            # It has ended, but a debugger that traces it reaps it first, and nothing tells of that.
+            if time.monotonic() >= until_s:
+                return False
+            select.select((), (), (), _TRACED_LOOK_S)
         return True
     finally:
         os.close(pidfd)

@@ -252,6 +252,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
         self.is_stuck = True
         self.last_cause = "can't be killed"
         _log.error(f"device {self.device_id}: its process doesn't die; the device fails")
+        self._supervisor.report_needs_reset(self.device_id, "its process can't be killed")
         if self.transport is not None:
             self.transport.needs_reset()
 

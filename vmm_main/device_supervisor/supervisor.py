@@ -52,8 +52,8 @@ _log = Logger("supervisor")
 class DeviceSupervisor:
     """Supervises; all methods are for the main thread."""
 
-    __slots__ = ("_events", "_is_watched", "_lease", "_memory_fd", "_pause", "_report_limits", "_thread",
-                 "_zygotes", "deadlines", "devices", "is_closing", "loop",
+    __slots__ = ("_events", "_is_watched", "_lease", "_memory_fd", "_pause", "_report_limits",
+                 "_resets_until_s", "_thread", "_zygotes", "deadlines", "devices", "is_closing", "loop",
                  "memory_regions", "restart_limit", "seccomp", "trace", "vm_runs")  # fmt: skip
 
     def __init__(
@@ -79,6 +79,7 @@ class DeviceSupervisor:
         self.memory_regions: list[dict[str, Any]] | None = None
         self._memory_fd = -1
         self._is_watched = False
+        self._resets_until_s = 0.0
         self._thread = _thread.get_ident()
         self._lease = lease
         self.deadlines = Deadlines() if deadlines is None else deadlines
@@ -188,17 +189,27 @@ class DeviceSupervisor:
         for device in self.devices:
             device.resume()
 
+    def begin_resets(self) -> None:
+        """A reboot: asks all devices at once, so that it takes no longer if several are silent."""
+        self._resets_until_s = time.monotonic() + self.deadlines.whole_reset_s
+        for device in self.devices:
+            self._begin_reset(device)
+
     def reset_now(self, device: DriverSide) -> bool:
-        """Takes a device's rings away, as a reboot does, and waits until nothing works on them.
+        """Takes a device's rings away, in a reboot, and waits until nothing works on them.
 
         Returns:
             False: the process that was killed for that doesn't die.
         """
+        self._begin_reset(device)
+        self._wait(lambda: device.is_reset, self._resets_until_s - time.monotonic())
+        return device.is_reset
+
+    @staticmethod
+    def _begin_reset(device: DriverSide) -> None:
         done = _thread.allocate_lock()
         done.acquire()
         device.begin_reset(done)
-        self._wait(lambda: device.is_reset, self.deadlines.whole_reset_s)
-        return device.is_reset
 
     def is_on_its_thread(self) -> bool:
         """Whether the caller is the thread that the event loop runs on."""

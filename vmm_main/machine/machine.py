@@ -238,6 +238,8 @@ class Machine:
         was = self.status
         # First nobody asks the devices for anything, then they leave the guest's memory alone.
         self._board.park()
+        if self.supervisor is not None:
+            self.supervisor.begin_resets()
         try:
             self._board.reset_devices()
         except HostError as error:

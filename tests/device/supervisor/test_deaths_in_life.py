@@ -33,7 +33,7 @@ def wait_for_restart(vm: SupervisedVm, old_pid: int) -> str:
         return names[-2:] == ["DEVICE_PROCESS_DIED", "DEVICE_PROCESS_RESTARTED"]
 
     vm.wait_for(is_back)
-    (cause,) = [data["cause"] for _, data in vm.events if data["pid"] == old_pid and "cause" in data]
+    (cause,) = [data["cause"] for _, data in vm.events if data.get("pid") == old_pid and "cause" in data]
     return str(cause)
 
 
@@ -50,9 +50,9 @@ def in_background(function: Callable[[], Any]) -> Callable[[], Any]:
     return finish
 
 
-def stop_process(vm: SupervisedVm) -> int:
-    """The device's process goes no further, whatever it is asked."""
-    pid = vm.pid()
+def stop_process(vm: SupervisedVm, number: int = 0) -> int:
+    """A device's process goes no further, whatever it is asked."""
+    pid = vm.pid(number)
     os.kill(pid, signal.SIGSTOP)
     os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
     return pid
@@ -178,6 +178,25 @@ def test_late_at_a_reset(start_vm: StartVm) -> None:
     assert (vm.device().state, queue.used_idx) == ("ready", used)
 
 
+def test_a_reboot_asks_all_devices_at_once(start_vm: StartVm) -> None:
+    """Silent ones are waited for together: when the first has been, the others have had their time too."""
+    vm = start_vm(rngs=[{}, {}, {}], deadlines=short_deadlines(reset_s=DEADLINE_S))
+    for number in range(3):
+        vm.transports[number].driver_ok()
+        stop_process(vm, number)
+
+    def reboot() -> list[str]:
+        vm.supervisor.begin_resets()
+        assert vm.supervisor.reset_now(vm.device(0))
+        return [vm.device(number).state for number in (1, 2)]
+
+    assert vm.call(reboot) != ["running", "running"]
+    assert all(vm.call(lambda number=number: vm.supervisor.reset_now(vm.device(number))) for number in (1, 2))
+    vm.wait_for(lambda: [name for name, _ in vm.events].count("DEVICE_PROCESS_RESTARTED") == 3)
+    causes = [data["cause"] for name, data in vm.events if name == "DEVICE_PROCESS_DIED"]
+    assert causes == [f"RESET_DEVICE not answered within {DEADLINE_S:g} s"] * 3
+
+
 def test_a_reset_gets_on_with_a_device_that_stops_the_vm(start_vm: StartVm) -> None:
     """The CPU that waits must be free before the VM can stop."""
     vm = start_vm(on_death="stop")
@@ -191,13 +210,15 @@ def test_a_reset_gets_on_with_a_device_that_stops_the_vm(start_vm: StartVm) -> N
 
 
 def test_a_process_that_is_slow_to_die(start_vm: StartVm) -> None:
-    """Past its deadline the driver is told; nothing follows it before it is reaped, and then all is well."""
+    """Past its deadline driver and QMP are told; nothing follows it before it is reaped; then all is well."""
     vm = start_vm(deadlines=short_deadlines(reap_s=0.0))  # at once: before any process can have ended
     (transport,) = vm.transports
     pid = vm.pid()
     vm.call(vm.device().restart)
     assert transport.reset_is_needed.wait(HANGS_AFTER_S)
     wait_for_restart(vm, pid)
+    told = {"id": vm.device().device_id, "reason": "its process can't be killed"}
+    assert vm.events[0] == ("DEVICE_NEEDS_RESET", told)
     assert transport.reset() is True
     transport.driver_ok()
     transport.queues[0].fill(LENGTH)

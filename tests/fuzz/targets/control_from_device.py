@@ -226,6 +226,7 @@ def _driver_writes_config(life: Life) -> None:
 
 
 def _guest_reboots(life: Life) -> None:
+    life.supervisor.begin_resets()
     life.supervisor.reset_now(life.device)
 
 

@@ -41,6 +41,13 @@ def test_everything_is_drawn_and_no_vm_dies_too_often() -> None:
         assert sum(action.name in DEADLY for action in plan.actions) <= DEATHS_PER_VM
 
 
+def test_a_short_soak_has_everything_whatever_its_seed() -> None:
+    for seed in range(200):
+        drawn = list(itertools.islice(plans(seed), 8))
+        assert {action.name for plan in drawn for action in plan.actions} == set(ACTIONS)
+        assert {plan.end for plan in drawn} == set(ENDS)
+
+
 @pytest.mark.parametrize("flushed", [0, 3, 8, 11])
 def test_what_was_flushed_is_there(flushed: int) -> None:
     stamps = [stamp if stamp < 11 else None for stamp in (8, 9, 10, 3, 4, 5, 6, 7)]
