@@ -48,8 +48,8 @@ $ qmp-shell /run/vm.sock
 - An event is `{{"event": NAME, "data": {{...}}, "timestamp": {{"seconds": N, "microseconds": N}}}}`.
 - Out-of-band execution is not offered. Commands are answered at once, unless a device's process hangs: then
   `query-device-metrics` and `query-blockstats` take a second for it, and `stop` and
-  `system_reset` up to 5 s, when they kill it (and 10 s more for one that hangs in the kernel). Other
-  commands wait for that long.
+  `system_reset` up to 5 s for all of them together, when they kill them (and 10 s more if one hangs in the
+  kernel). Other commands wait for that long.
 
 ## Limits
 

@@ -41,8 +41,9 @@ def parser() -> argparse.ArgumentParser:
     how_long = made.add_mutually_exclusive_group()
     how_long.add_argument("--time", type=_seconds, metavar="SECONDS", help="for how long (default: an hour)")
     how_long.add_argument("--minutes", type=_seconds, metavar="MINUTES", help="the same in minutes")
-    made.add_argument("--reproduce", type=Path, metavar="FILE", help="run one input and say what it shows")
-    made.add_argument(
+    instead = made.add_mutually_exclusive_group()
+    instead.add_argument("--reproduce", type=Path, metavar="FILE", help="run one input and say what it shows")
+    instead.add_argument(
         "--merge", action="store_true", help="minimise the repository's corpus, with what runs have found"
     )
     made.add_argument(
@@ -74,9 +75,12 @@ def main(arguments: Sequence[str]) -> int:
     """Does what is asked for; returns the status."""
     options = parser().parse_args(arguments)
     targets = {target.name: target for target in all_targets()}
-    if options.list:
+    if options.list and options.name is None:
         print("\n".join(targets))
         return 0
+    if options.list:
+        say(f"--list and NAME {options.name!r}: allowed is one of them")
+        return STATUS_NOT_RUN
     allowed = f"allowed are {', '.join(targets)}"
     if options.name is None:
         say(f"NAME is missing: {allowed}")
@@ -139,4 +143,7 @@ def _fuzz(target: Target, python: Path, place: engine.Workplace, seconds: float)
         for file in place.found:
             if file not in before:
                 say(f"found: {file}; to see it again: tools/fuzz {target.name} --reproduce {file}")
-    return STATUS_FOUND if status else 0
+    if status:
+        return STATUS_FOUND
+    say(f"{target.name}: nothing was found")
+    return 0
