@@ -46,6 +46,9 @@ class EventLoop:
         self._calls_lock = _thread.allocate_lock()
         self._stopping = False
         self._inner: EventLoop | None = None
+        self._is_nested = False
+        self._is_dispatched = False  # by the loop that it is nested in
+        self._runs_alone = 0
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.watch(self._wake_fd, READABLE, self._run_calls)
 
@@ -100,6 +103,15 @@ class EventLoop:
 
     def run_once(self, timeout_s: float | None = None) -> None:
         """Waits for the next readiness or timer, at most timeout_s, and dispatches it."""
+        alone = self._is_nested and not self._is_dispatched
+        self._is_dispatched = False
+        self._runs_alone += alone
+        try:
+            self._run_once(timeout_s)
+        finally:
+            self._runs_alone -= alone
+
+    def _run_once(self, timeout_s: float | None) -> None:
         if self._timers:
             until_timer_s = max(0.0, self._timers[0].deadline_s - time.monotonic())
             timeout_s = until_timer_s if timeout_s is None else min(timeout_s, until_timer_s)
@@ -112,10 +124,16 @@ class EventLoop:
             if self._watched.get(fd) is callback:
                 callback(events)
         if self._inner is not None:
+            self._inner._is_dispatched = True
             self._inner.run_once(0)
         now_s = time.monotonic()
         while self._timers and self._timers[0].deadline_s <= now_s:
             self._timers.pop(0).callback()
+
+    @property
+    def somebody_waits(self) -> bool:
+        """Whether this loop, nested in another, is run alone just now, by who waits for something."""
+        return self._runs_alone > 0
 
     @property
     def next_deadline_s(self) -> float | None:
@@ -128,6 +146,7 @@ class EventLoop:
         Whoever must wait on this thread for something that inner brings runs inner alone meanwhile.
         """
         self._inner = inner
+        inner._is_nested = True
         self.watch(inner.fileno(), READABLE, lambda _events: None)  # run_once() looks at it in any case
 
     def fileno(self) -> int:

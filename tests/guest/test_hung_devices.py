@@ -74,6 +74,43 @@ def test_an_rng_that_hangs_and_a_main_that_stood_still(start: StartBareMetal) ->
     vm.expect_end()
 
 
+def answer(client: RawClient) -> Any:
+    """The next message that isn't an event."""
+    while "event" in (message := client.receive()):
+        pass
+    return message
+
+
+@pytest.mark.parametrize("command", ["stop", "system_reset"])
+def test_other_clients_are_answered_while_main_waits(start: StartBareMetal, command: str) -> None:
+    """What they ask, that is; what changes something comes after what main is at. Each keeps its order."""
+    rng = ("-object", "rng-random,id=r0,filename=/dev/zero", "-device", "virtio-rng-device,rng=r0,id=rng0")
+    vm = start("entropy", *rng, append=f"length={1 << 60} piece=64", sockets=1, deadlines="hang_s=600")
+    client, other, third = vm.connect(), vm.connect(), vm.connect()
+    assert vm.report.wait_for("ready") == "0x1"
+    os.kill(device(client)["pid"], signal.SIGSTOP)
+    client.send(b'{"execute": "%s"} {"execute": "query-name"}' % command.encode())
+    third.send(
+        b'{"execute": "device_process_restart", "arguments": {"id": "nothing"}} {"execute": "query-name"}'
+    )
+    for _ in range(20):
+        assert other.execute("query-status")["return"]["status"] in ("running", "paused")
+    other.send(b'{"execute": "cont"}' if command == "stop" else b'{"execute": "stop"}')
+    assert select.select([client.socket, other.socket], [], [], 0)[0] == []
+    assert answer(client) == {"return": {}}
+    assert "return" in answer(client)
+    assert answer(other) == {"return": {}}
+    assert answer(third)["error"]["class"] == "DeviceNotFound"
+    assert "return" in answer(third)
+    other.send(b'{"execute": "query-status"}')
+    assert answer(other)["return"]["running"] is (command == "stop")
+    for each in (other, third):
+        each.close()
+    client.execute("quit")
+    client.close()
+    vm.expect_end()
+
+
 def test_a_deadline_that_is_none(start: StartBareMetal) -> None:
     rng = ("-object", "rng-random,id=r0,filename=/dev/zero", "-device", "virtio-rng-device,rng=r0,id=rng0")
     vm = start("boot", *rng, deadlines="beat_s=1,hang_s=soon")

@@ -101,6 +101,13 @@ class QmpMonitors:
         assert self._machine is not None
         return self._machine.loop
 
+    @property
+    def clients_loop(self) -> EventLoop:
+        """Where clients of sockets are served: with the devices, so also while main waits for these."""
+        assert self._machine is not None
+        supervisor = self._machine.supervisor
+        return self._machine.loop if supervisor is None else supervisor.loop
+
     def close(self) -> None:
         """Gives every client its last replies and events, waiting a moment for it, and removes the sockets.
 
@@ -159,7 +166,7 @@ class QmpListener:
         if len(self._clients) >= server.limits.clients:
             server.refuse(client)
             return
-        transport = SocketTransport(self, self._monitors.loop, client)
+        transport = SocketTransport(self, self._monitors.clients_loop, client)
         self._clients.append(transport)
         if len(self._clients) == server.limits.clients:
             _log.warning(

@@ -97,12 +97,14 @@ class Command:
     Attributes:
         negotiation: allowed before capabilities were negotiated, and only then.
         after_reply: the handler runs once the reply is on its way: for commands that end the process.
+        asks_devices: main waits for device processes to answer it.
     """
 
     __slots__ = (
         "after_reply",
         "arguments",
         "asked",
+        "asks_devices",
         "description",
         "example",
         "handler",
@@ -122,6 +124,7 @@ class Command:
         example: object = None,
         negotiation: bool = False,
         after_reply: bool = False,
+        asks_devices: bool = False,
     ) -> None:
         self.name = name
         self.description = description
@@ -135,6 +138,12 @@ class Command:
         self.example: object = {} if example is None else example
         self.negotiation = negotiation
         self.after_reply = after_reply
+        self.asks_devices = asks_devices
+
+    @property
+    def only_looks(self) -> bool:
+        """Whether it may be executed in the middle of another that waits for devices."""
+        return self.negotiation or (self.name.startswith("query-") and not self.asks_devices)
 
 
 class Event:

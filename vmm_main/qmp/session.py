@@ -70,9 +70,12 @@ class QmpSession:
         "_budget_at_s",
         "_closed",
         "_end_reason",
+        "_executing",
+        "_held",
         "_input_ended",
         "_limits",
         "_output",
+        "_refused_room",
         "_splitter",
         "_stall_timer",
         "_transport",
@@ -107,6 +110,9 @@ class QmpSession:
         self._stall_timer: Timer | None = None
         self._input_ended = False
         self._closed = False
+        self._executing = False
+        self._refused_room = False  # while it executed or held something
+        self._held: bytes | None = None  # a command that came while main waits, for when it doesn't any more
 
     def start(self) -> None:
         """Greets the client."""
@@ -127,6 +133,9 @@ class QmpSession:
     def input_room(self) -> int:
         """How many bytes receive() may be given now; 0 until Transport.input_wanted() is called."""
         if self._closed or self.ending or self._input_ended or self._must_wait():
+            return 0
+        if self._executing or self._held is not None:
+            self._refused_room = True
             return 0
         return min(_READ_BYTES, max(1, int(self._budget)) * self._limits.unit_bytes)
 
@@ -194,9 +203,12 @@ class QmpSession:
 
         waited: the transport was told that there is no room, and wants to be told when there is.
         """
+        if self._executing or (self._held is not None and self._main_waits):
+            return
         while not (self._closed or self.ending or self._wait_for_budget() or self._must_wait()):
             try:
-                message = self._splitter.next_message()
+                held, self._held = self._held, None
+                message = self._splitter.next_message() if held is None else held
             except MessageTooLongError as error:
                 self._budget -= 1
                 self._fail({}, QmpError(str(error)))
@@ -208,13 +220,24 @@ class QmpSession:
                 if message is None:
                     break
                 self._budget -= 1
-                self._execute(message)
+                if not self._execute(message):
+                    return
         if self._closed:
             return
         if self.ending or (self._input_ended and not self._must_wait()):
             self._end(self._end_reason)
-        elif waited and not self._must_wait():
+        elif (waited or self._refused_room) and not self._must_wait():
+            self._refused_room = False
             self._transport.input_wanted()
+
+    @property
+    def _main_waits(self) -> bool:
+        """Whether main is in the middle of a command, or of what a guest asked for, and waits for devices."""
+        supervisor = self.server.machine.supervisor
+        return supervisor is not None and supervisor.loop.somebody_waits
+
+    def _go_on(self) -> None:
+        self._work(waited=True)
 
     def _wait_for_budget(self) -> bool:
         """Whether the client has used up its budget; a timer goes on with it once some has come back."""
@@ -244,19 +267,28 @@ class QmpSession:
 
     # Commands
 
-    def _execute(self, message: bytes) -> None:
+    def _execute(self, message: bytes) -> bool:
+        """Answers a message; False: it is held, for when main doesn't wait any more."""
         request_id: dict[str, Any] = {}
         try:
             request = decode_request(message)
             if "id" in request:
                 request_id = {"id": request["id"]}
             command, arguments = self._look_up(request)
+            if not command.only_looks and self._main_waits:
+                self._held = message
+                self.server.machine.loop.call_soon(self._go_on)  # which runs only when nobody waits
+                return False
             call = Call(self, arguments)
             if command.after_reply:
                 self._run_later(command, call)
                 result = None
             else:
-                result = command.handler(call)
+                self._executing = True
+                try:
+                    result = command.handler(call)
+                finally:
+                    self._executing = False
         except QmpError as error:
             self._fail(request_id, error)
         except BulkheadError as error:
@@ -268,6 +300,7 @@ class QmpSession:
             self._fail(request_id, QmpError(f"Internal error: {type(error).__name__}: {error}"))
         else:
             self._send({"return": {} if result is None else result} | request_id)
+        return True
 
     def _look_up(self, request: dict[str, Any]) -> tuple[Command, dict[str, Any]]:
         """Returns the command asked for and its arguments, checked."""

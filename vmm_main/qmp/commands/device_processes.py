@@ -203,6 +203,7 @@ TABLE = Table(
                 "metrics": {"requests": 1, "bytes": 64},
                 "queues": [{"popped": 1, "completed": 1, "kicks": 1, "signals": 1}],
             },
+            asks_devices=True,
         ),
         Command(
             "device_process_restart",
