@@ -59,6 +59,9 @@ class QueueWorkers:
         Raises:
             ValueError: The device's queue sets aren't the queues there are.
         """
+        served = sorted(index for queue_set in device.queue_sets for index in queue_set)
+        if served != list(range(len(kick_fds))):
+            raise ValueError(f"{len(kick_fds)} queues, but the device serves {served}")
         self._black_box = black_box
         self._memory = memory
         self._profile = ffi.new("char[]", profile.encode())
@@ -80,8 +83,6 @@ class QueueWorkers:
                 black_box.queues[index].worker = number
                 self._places[index] = (worker, place)
             self._workers.append(worker)
-        if sorted(self._places) != list(range(len(kick_fds))):
-            raise ValueError(f"{len(kick_fds)} queues, but the device serves {sorted(self._places)}")
         self.setups = [QueueSetup() for _ in kick_fds]
         self._logs = _map_logs(inflight_fd, len(kick_fds)) if inflight_fd >= 0 else None
 
