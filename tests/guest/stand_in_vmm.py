@@ -43,6 +43,9 @@ class StandInSupervisor:
     def quiesce(self) -> None:
         pass
 
+    def begin_resets(self) -> None:
+        pass
+
 
 _Machine = machine.Machine
 
