@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,16 @@ def test_an_rng_that_hangs_and_a_main_that_stood_still(start: StartBareMetal) ->
     vm.expect_end()
 
 
+def stop_process(pid: int) -> None:
+    """SIGSTOP, and it has taken it: what it is asked from now on it doesn't answer."""
+    os.kill(pid, signal.SIGSTOP)
+    expires = time.monotonic() + DEADLINE_S
+    threads = list(Path(f"/proc/{pid}/task").iterdir())
+    while any((each / "stat").read_text().rpartition(")")[2].split()[0] != "T" for each in threads):
+        assert time.monotonic() < expires, "it doesn't stop"
+        os.sched_yield()
+
+
 def answer(client: RawClient) -> Any:
     """The next message that isn't an event."""
     while "event" in (message := client.receive()):
@@ -88,7 +99,7 @@ def test_other_clients_are_answered_while_main_waits(start: StartBareMetal, comm
     vm = start("entropy", *rng, append=f"length={1 << 60} piece=64", sockets=1, deadlines="hang_s=600")
     client, other, third = vm.connect(), vm.connect(), vm.connect()
     assert vm.report.wait_for("ready") == "0x1"
-    os.kill(device(client)["pid"], signal.SIGSTOP)
+    stop_process(device(client)["pid"])
     client.send(b'{"execute": "%s"} {"execute": "query-name"}' % command.encode())
     third.send(
         b'{"execute": "device_process_restart", "arguments": {"id": "nothing"}} {"execute": "query-name"}'
