@@ -59,7 +59,8 @@ class QmpServer:
     def greeting(self) -> dict[str, Any]:
         """Returns the first message of every session.
 
-        No capability is offered: "oob" lets a command overtake one that takes long, and here none does.
+        No capability is offered: "oob" lets a command overtake one that takes long. Here queries
+        overtake those that wait for devices, in other sessions; in its own, each command keeps its place.
         """
         return {"QMP": {"version": self.version(), "capabilities": []}}
 
