@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 # Before a command that a signal is to end: whoever started the tests may have it ignored (nohup, "&").
@@ -19,3 +22,11 @@ def processes_with(directory: str) -> list[str]:
         if directory.encode() in command + environment:
             found.append(command.decode(errors="replace"))
     return found
+
+
+def tell_unread_errors(process: subprocess.Popen[bytes]) -> None:
+    """Prints what is left on its standard error, a pipe: pytest shows it if the test fails."""
+    assert process.stderr is not None
+    if not process.stderr.closed:
+        os.set_blocking(process.stderr.fileno(), False)  # a process of its may still hold the other end
+        sys.stderr.write((process.stderr.read() or b"").decode(errors="replace"))

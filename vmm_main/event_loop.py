@@ -49,6 +49,7 @@ class EventLoop:
         self._is_nested = False
         self._is_dispatched = False  # by the loop that it is nested in
         self._runs_alone = 0
+        self._round = 0
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.watch(self._wake_fd, READABLE, self._run_calls)
 
@@ -119,7 +120,13 @@ class EventLoop:
             until_timer_s = max(0.0, self._inner.next_deadline_s - time.monotonic())
             timeout_s = until_timer_s if timeout_s is None else min(timeout_s, until_timer_s)
         due = [(fd, self._watched[fd], events) for fd, events in self._epoll.poll(timeout_s)]
+        self._round += 1
+        this_round = self._round
         for fd, callback, events in due:
+            # A callback that waited has run this loop meanwhile: what was ready may have been dealt with, and
+            # what still is comes again.
+            if self._round != this_round:
+                break
             # An earlier callback of the round may have unwatched it; the number may be another file's now.
             if self._watched.get(fd) is callback:
                 callback(events)
@@ -160,7 +167,9 @@ class EventLoop:
 
     def _run_calls(self, _events: int) -> None:
         os.eventfd_read(self._wake_fd)
-        with self._calls_lock:
-            calls, self._calls = self._calls, []
-        for call in calls:
+        for _ in range(len(self._calls)):  # those that come meanwhile wake the loop again
+            with self._calls_lock:
+                if not self._calls:  # one of them has waited, and had the others run
+                    return
+                call = self._calls.pop(0)
             call()

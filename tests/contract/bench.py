@@ -9,12 +9,13 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.contract import guest_code
 from tests.guest.bare_metal_image import BareMetalImages
+from tests.started_processes import tell_unread_errors
 from tests.unit.qmp.raw_client import RawClient
 
 DEADLINE_S = 60.0
@@ -145,6 +146,8 @@ class Bench:
                 yield process
             finally:
                 process.kill()
+                process.wait()
+                tell_unread_errors(process)
 
     @contextmanager
     def controlled(
@@ -155,15 +158,12 @@ class Bench:
         qmp = ["-qmp", f"unix:{path},server,nowait"]
         with self.running(*self.guest(code), *qmp, *arguments) as process:
             wait_until(lambda: answers(path) or process.poll() not in (None, 0), "QMP doesn't answer")
-            client = RawClient(path)
-            client.negotiate()
-            try:
+            with closing(RawClient(path)) as client:
+                client.negotiate()
                 yield process, client
-            finally:
                 client.send(b'{"execute": "quit"}')
                 while client.receive() is not None:
                     pass
-                client.socket.close()
 
     def ask(self, command: str, *arguments: str) -> Any:
         """What QMP returns for command."""

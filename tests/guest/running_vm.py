@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from tests.guest.guest_report import GuestReport, SerialStream
+from tests.started_processes import tell_unread_errors
 from tests.unit.qmp.raw_client import RawClient
 
 DEADLINE_S = 60.0
@@ -95,6 +96,7 @@ class RunningVm:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
+        tell_unread_errors(self.process)
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()

@@ -56,6 +56,7 @@ class Reading:
     def answer(self, command: str, /, **arguments: Any) -> Any:
         """The answer to a command, whatever it is."""
         answer = self.client.execute(command, **arguments)
+        assert answer is not None, "the VMM hung up"
         while "event" in answer:
             self.events.append(answer)
             answer = self.client.receive()

@@ -199,3 +199,73 @@ def test_a_callbacks_exception_reaches_the_caller(loop: EventLoop) -> None:
     loop.call_soon(fail)
     with pytest.raises(ValueError, match="a bug"):
         loop.run()
+
+
+@pytest.mark.parametrize("call_first", [True, False])
+def test_what_a_callback_that_waits_has_dispatched_isnt_dispatched_again(
+    loop: EventLoop, pipe: list[int], call_first: bool
+) -> None:
+    """Both are ready in one round; the callback waits on the loop, which deals with the call meanwhile."""
+    seen: list[str] = []
+
+    def wait(_events: int) -> None:
+        loop.unwatch(pipe[0])
+        while "call" not in seen:
+            loop.run_once(1)
+        seen.append("waited")
+
+    def call() -> None:
+        loop.call_soon(lambda: seen.append("call"))
+
+    if call_first:
+        call()
+    loop.watch(pipe[0], READABLE, wait)
+    os.write(pipe[1], b"x")
+    if not call_first:
+        call()
+    while "waited" not in seen:
+        loop.run_once(1)
+    loop.run_once(0)
+    assert seen == ["call", "waited"]
+
+
+def test_what_is_left_undone_by_a_wait_comes_in_the_next_round(loop: EventLoop, pipe: list[int]) -> None:
+    """A callback that waits ends its round; what was ready with it, and still is, isn't forgotten."""
+    seen: list[str] = []
+    others = [os.pipe() for _ in range(2)]
+
+    def wait(_events: int) -> None:
+        loop.unwatch(pipe[0])
+        loop.run_once(0)
+
+    def read(end: int) -> None:
+        os.read(end, 1)
+        seen.append("read")
+
+    loop.watch(pipe[0], READABLE, wait)
+    for reading, _ in others:
+        loop.watch(reading, READABLE, lambda _events, reading=reading: read(reading))  # type: ignore[misc]
+    for _, writing in [*others, pipe]:
+        os.write(writing, b"x")
+    for _ in range(3):
+        loop.run_once(0)
+    assert seen == ["read"] * 2
+    for ends in others:
+        for fd in ends:
+            os.close(fd)
+
+
+def test_calls_keep_their_order_when_one_waits(loop: EventLoop) -> None:
+    seen: list[str] = []
+
+    def wait() -> None:
+        loop.call_soon(lambda: seen.append("third"))
+        while "third" not in seen:
+            loop.run_once(1)
+        seen.append("first has waited")
+
+    loop.call_soon(wait)
+    loop.call_soon(lambda: seen.append("second"))
+    loop.run_once(1)
+    loop.run_once(0)
+    assert seen == ["second", "third", "first has waited"]
