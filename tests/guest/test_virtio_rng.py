@@ -82,6 +82,19 @@ def test_the_driver_resets_a_running_device(start: StartBareMetal) -> None:
     assert report.number("zeros") == 256 * (resets + 1)
 
 
+def test_the_driver_resets_while_the_device_is_asked(start: StartBareMetal) -> None:
+    """A query waits for the device, and calls of the vCPU's are ready in the same round of main's loop."""
+    resets = 50
+    vm = _start(start, "/dev/zero", f"length=128 piece=128 resets={resets}", sockets=1)
+    client = vm.connect()
+    answers = 0
+    while (answer := client.execute("query-device-metrics", id="rng0")) is not None:
+        answers += "return" in answer
+    client.close()
+    assert answers > 10
+    assert vm.expect_power_off().numbers("received") == [128] * (resets + 1)
+
+
 def test_the_host_resets_the_machine_while_the_guest_reads(start: StartBareMetal) -> None:
     endless = 1 << 60
     vm = _start(start, "/dev/zero", f"length={endless} piece=64", sockets=1)
