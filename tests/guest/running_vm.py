@@ -30,6 +30,7 @@ class RunningVm:
         deadlines: str | None = None,
     ) -> None:
         """Starts it in directory, where its sockets go too; deadlines is for BULKHEAD_DEADLINES."""
+        self._clients: list[RawClient] = []
         self.paths = [str(directory / f"qmp{index}") for index in range(sockets)]
         command = [program, "-kernel", str(kernel), *arguments]
         for path in self.paths:
@@ -48,9 +49,10 @@ class RunningVm:
         )
 
     def connect(self, index: int = 0) -> RawClient:
-        """A client that has negotiated, once there is a socket."""
+        """A client that has negotiated, once there is a socket; closed with the VM at the latest."""
         self.wait_for_listener(self.paths[index]).close()
         client = RawClient(self.paths[index])
+        self._clients.append(client)
         client.negotiate()
         return client
 
@@ -97,6 +99,8 @@ class RunningVm:
         self.process.kill()
         self.process.wait()
         tell_unread_errors(self.process)
+        for client in self._clients:
+            client.close()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,8 @@ def test_other_clients_are_answered_while_main_waits(start: StartBareMetal, comm
     )
     for _ in range(20):
         assert other.execute("query-status")["return"]["status"] in ("running", "paused")
+    new = vm.connect()
+    assert new.execute("query-status")["return"]["status"] in ("running", "paused")
     other.send(b'{"execute": "cont"}' if command == "stop" else b'{"execute": "stop"}')
     assert select.select([client.socket, other.socket], [], [], 0)[0] == []
     assert answer(client) == {"return": {}}
@@ -115,9 +118,30 @@ def test_other_clients_are_answered_while_main_waits(start: StartBareMetal, comm
     assert "return" in answer(third)
     other.send(b'{"execute": "query-status"}')
     assert answer(other)["return"]["running"] is (command == "stop")
-    for each in (other, third):
+    for each in (other, third, new):
         each.close()
     client.execute("quit")
+    client.close()
+    vm.expect_end()
+
+
+def test_a_guest_doesnt_start_while_main_waits(start: StartBareMetal, tmp_path: Path) -> None:
+    """The last client that it waits for comes in the middle of a query that a silent device holds up."""
+    awaited = str(tmp_path / "awaited")
+    rng = ("-object", "rng-random,id=r0,filename=/dev/zero", "-device", "virtio-rng-device,rng=r0,id=rng0")
+    options = (*rng, "-qmp", f"unix:{awaited},server")
+    vm = start("entropy", *options, append="length=256 piece=64", sockets=1, deadlines="metrics_s=5")
+    client = vm.connect()
+    pid = device(client)["pid"]
+    stop_process(pid)
+    client.send(b'{"execute": "query-device-metrics", "arguments": {"id": "rng0"}}')
+    with closing(RawClient(awaited)) as last:
+        last.negotiate()
+        assert last.execute("query-status")["return"]["status"] == "prelaunch"
+        assert select.select([client.socket], [], [], 0)[0] == []
+    os.kill(pid, signal.SIGCONT)
+    assert "return" in answer(client)
+    assert vm.report.wait_for_seal().number("received") == 256
     client.close()
     vm.expect_end()
 

@@ -49,8 +49,8 @@ $ qmp-shell /run/vm.sock
 - Out-of-band execution is not offered. Commands are answered at once, unless a device's process hangs: then
   `query-device-metrics` and `query-blockstats` take a second for it, and `stop` and
   `system_reset` up to 5 s for all of them together, when they kill them (and 10 s more if one hangs in the
-  kernel). Meanwhile other clients of unix sockets get answers to all other queries; what changes something
-  waits, and so do new clients and those on other chardevs.
+  kernel). Meanwhile clients of unix sockets, new ones too, get answers to all other queries; what changes
+  something waits, and so do clients on other chardevs.
 
 ## Limits
 

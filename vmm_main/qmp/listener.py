@@ -66,7 +66,7 @@ class QmpMonitors:
         """Begins to serve."""
         self._machine = machine
         for listener in self.listeners:
-            listener.watch(machine.loop)
+            listener.watch(self.clients_loop)
         for monitor in self._chardev_monitors:
             monitor.attach()
 
@@ -82,6 +82,9 @@ class QmpMonitors:
 
     def client_came(self) -> None:
         """A listener has a client."""
+        if self._on_clients is not None and self.clients_loop.somebody_waits:
+            self.loop.call_soon(self.client_came)  # the guest doesn't start in the middle of something else
+            return
         if self._on_clients is not None and not any(listener.awaits_client for listener in self.listeners):
             callback, self._on_clients = self._on_clients, None
             callback()
@@ -103,7 +106,7 @@ class QmpMonitors:
 
     @property
     def clients_loop(self) -> EventLoop:
-        """Where clients of sockets are served: with the devices, so also while main waits for these."""
+        """Where sockets' clients come and are served: with the devices, also while main waits for these."""
         assert self._machine is not None
         supervisor = self._machine.supervisor
         return self._machine.loop if supervisor is None else supervisor.loop
@@ -225,6 +228,11 @@ class ChardevMonitor(FrontEnd):
         self._skip_line = False  # what the next client sends begins with a line
 
     # Towards the session
+
+    @property
+    def loop(self) -> EventLoop:
+        """Where chardevs are watched: while main waits for devices, nobody here is served."""
+        return self._monitors.loop
 
     def write(self, data: bytes) -> int:
         """Output of the session."""

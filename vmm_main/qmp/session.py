@@ -20,13 +20,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
-    from vmm_main.event_loop import Timer
+    from vmm_main.event_loop import EventLoop, Timer
     from vmm_main.qmp.machine_interface import MachineInterface
     from vmm_main.qmp.schema import Command
     from vmm_main.qmp.server import QmpServer
 
     class Transport(Protocol):
         """Carries a session's bytes."""
+
+        @property
+        def loop(self) -> EventLoop:
+            """Where it is watched."""
 
         def write(self, data: bytes) -> int:
             """Takes what it can without blocking; after less than all, output_possible() follows."""
@@ -251,7 +255,7 @@ class QmpSession:
             return False
         # A tenth of a second's worth, so that a client in a hurry isn't given one command a wake-up.
         delay_s = 0.1 - self._budget / self._limits.per_second
-        self._wait_timer = self.server.machine.loop.call_later(delay_s, self._budget_is_back)
+        self._wait_timer = self._transport.loop.call_later(delay_s, self._budget_is_back)
         return True
 
     def _budget_is_back(self) -> None:
@@ -362,8 +366,7 @@ class QmpSession:
             self._stall_timer.cancel()
             self._stall_timer = None
         if self._output and self._stall_timer is None and not self._closed:
-            loop = self.server.machine.loop
-            self._stall_timer = loop.call_later(self._limits.stall_s, self._stalled)
+            self._stall_timer = self._transport.loop.call_later(self._limits.stall_s, self._stalled)
 
     def _stalled(self) -> None:
         self._stall_timer = None

@@ -30,15 +30,15 @@ class SocketTransport:
         "_gone",
         "_input_over",
         "_listener",
-        "_loop",
         "_output_waits",
         "_session",
         "_socket",
+        "loop",
     )
 
     def __init__(self, listener: QmpListener, loop: EventLoop, client: _socket.socket) -> None:
         self._listener = listener
-        self._loop = loop
+        self.loop = loop
         self._socket = client
         self._session: QmpSession | None = None
         self._events = 0
@@ -50,7 +50,7 @@ class SocketTransport:
     def start(self, session: QmpSession) -> None:
         """Begins to serve."""
         self._session = session
-        self._loop.watch(self._socket.fileno(), 0, self._ready)
+        self.loop.watch(self._socket.fileno(), 0, self._ready)
         session.start()
         self._update_events()
 
@@ -79,7 +79,7 @@ class SocketTransport:
     def close_connection(self) -> None:
         """Hangs up."""
         if not self._gone:
-            self._loop.unwatch(self._socket.fileno())
+            self.loop.unwatch(self._socket.fileno())
             self._gone = True
         self._socket.close()
         self._session = None
@@ -106,7 +106,7 @@ class SocketTransport:
             return
         if events & (select.EPOLLHUP | select.EPOLLERR):
             # The client closed its socket. What it sent before still counts; what it is sent is dropped.
-            self._loop.unwatch(self._socket.fileno())
+            self.loop.unwatch(self._socket.fileno())
             self._gone = True
             session.output_possible()
             self._read_all()
@@ -155,4 +155,4 @@ class SocketTransport:
             events |= WRITABLE
         if events != self._events:
             self._events = events
-            self._loop.rewatch(self._socket.fileno(), events)
+            self.loop.rewatch(self._socket.fileno(), events)

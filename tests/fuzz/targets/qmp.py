@@ -39,7 +39,8 @@ _COMMANDS = (
 class _Wire:
     """A transport that takes as much output at a time as the input says."""
 
-    def __init__(self, takes: bytes) -> None:
+    def __init__(self, loop: EventLoop, takes: bytes) -> None:
+        self.loop = loop
         self.output = b""
         self.is_closed = False
         self._takes = list(takes)
@@ -94,7 +95,7 @@ def run(data: bytes) -> None:
     loop = EventLoop()
     source = ByteSource(data)
     options = source.number()
-    wire = _Wire(source.take(options % 16))
+    wire = _Wire(loop, source.take(options % 16))
     server = QmpServer(FakeMachine(loop), QmpMonitors(), _limits())
     session = QmpSession(server, wire, "fuzzed", skip_line=bool(options & 16))
     session.start()

@@ -44,7 +44,8 @@ _INPUT = st.lists(st.sampled_from(_PIECES) | st.binary(max_size=20), max_size=30
 class _Wire:
     """A transport that takes as much output at a time as the test says."""
 
-    def __init__(self, takes: list[int]) -> None:
+    def __init__(self, loop: EventLoop, takes: list[int]) -> None:
+        self.loop = loop
         self.output = b""
         self.closed = False
         self.takes = takes
@@ -73,7 +74,7 @@ def test_any_bytes_are_answered_in_json_lines(pieces: list[bytes], takes: list[i
     loop = EventLoop()
     machine = FakeMachine(loop)
     server = QmpServer(machine, QmpMonitors(), limits)
-    wire = _Wire(takes)
+    wire = _Wire(loop, takes)
     session = QmpSession(server, wire, "test")
     session.start()
     for piece in pieces:
