@@ -27,6 +27,7 @@ class Memory(Protocol):
     hole_gpa: int
     read_only_gpa: int
     top_at: int
+    sparse_gpa: int
 
     def read(self, gpa: int, length: int, /) -> bytes: ...
     def write(self, gpa: int, data: bytes, /) -> None: ...

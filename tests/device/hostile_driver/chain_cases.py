@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tests.device.hostile_driver.attack import NUM, Attack, Descriptor, linked
-from tests.device.hostile_driver.attacked_memory import PART, TOP_GPA
+from tests.device.hostile_driver.attacked_memory import PART, SPARSE_BYTES, TOP_GPA
 from tests.device.hostile_driver.case import Answer, Case
 from tests.device.hostile_driver.declaration import Request
 from tools.fake_driver.driver_queue import DESC_F_NEXT, DESC_F_WRITE
@@ -14,6 +14,7 @@ UINT32_MAX, UINT64_MAX = (1 << 32) - 1, (1 << 64) - 1
 
 LOOPS = "a descriptor chain loops or is too long"
 NOT_IN_RAM = "a descriptor's buffer isn't in RAM"
+TOO_BIG = "a descriptor chain has 4 GiB or more"
 BEYOND = "a descriptor's next is beyond the table"
 WRONG_ORDER = "a device-readable descriptor follows a device-writable one"
 
@@ -124,6 +125,18 @@ def header_cut(attack: Attack) -> None:
     attack.offer(linked(attack.chain(Request((readable,), shape.writable, shape.is_answered))))
 
 
+def too_big(flags: int) -> Callable[[Attack, list[Descriptor]], None]:
+    """As many large buffers as the table has room for, behind the last of that direction; all are in RAM."""
+
+    def change(attack: Attack, chain: list[Descriptor]) -> None:
+        large = [Descriptor(attack.memory.sparse_gpa, SPARSE_BYTES, flags) for _ in range(NUM - len(chain))]
+        last = max(place for place, each in enumerate(chain) if each.flags & DESC_F_WRITE == flags)
+        chain[last + 1 : last + 1] = large
+        linked(chain)
+
+    return change
+
+
 def has_both(attack: Attack) -> bool:
     return bool(attack.shape.readable and attack.shape.writable)
 
@@ -139,6 +152,10 @@ def only_writes(attack: Attack) -> bool:
 
 def has_header(attack: Attack) -> bool:
     return attack.shape.header_bytes > 0
+
+
+def reads(attack: Attack) -> bool:
+    return bool(attack.shape.readable)
 
 
 def writes(attack: Attack) -> bool:
@@ -211,6 +228,10 @@ def _buffers() -> Iterator[tuple[str, Case]]:
     # More than one has 4 GiB in total, which is a mistake of its own.
     yield "a buffer of 2^32-1 bytes", bad(of_length(UINT32_MAX), "")
     yield "all buffers of 2^32-1 bytes", bad(spoiled(lambda _attack, chain: _set_lengths(chain)), "")
+    for what, flags, suits in (("read", 0, reads), ("written", DESC_F_WRITE, writes)):
+        spoil = spoiled(too_big(flags))
+        case = Case("§2.7.5.2", Answer.NEEDS_RESET, spoil, TOO_BIG, suits=suits)
+        yield f"more than 4 GiB of RAM to be {what}", case
     yield (
         "a writable buffer in read-only memory",
         Case(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from tests.device.hostile_driver.attack import NUM, Attack
-from tests.device.hostile_driver.attacked_memory import PART
+from tests.device.hostile_driver.attacked_memory import PART, SPARSE_GPA
 from tests.device.hostile_driver.declaration import DeclaredDevice
 from tests.device.supervised_vm import SupervisedVm
 from tools.fake_driver.driver_queue import DriverQueue
@@ -37,6 +37,7 @@ class SupervisedMemory:
         self.ram_bytes = self.hole_gpa = vm.ram.size
         self.read_only_gpa = self.ram_bytes + PART
         self.top_at = self.ram_bytes + 3 * PART
+        self.sparse_gpa = SPARSE_GPA
 
     @staticmethod
     def place_of(gpa: int) -> int:

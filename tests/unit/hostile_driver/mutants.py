@@ -42,6 +42,12 @@ TABLE: dict[str, tuple[tuple[str, str], Mutant]] = {
         RNG,
         Mutant(_QUEUE, "if (segments == CHAIN_SEGMENTS_MAX)", f"{NEVER}segments == CHAIN_SEGMENTS_MAX)"),
     ),
+    "how many bytes": (
+        RNG,
+        Mutant(
+            _QUEUE, "if (desc->length > UINT32_MAX - *bytes)", f"{NEVER}desc->length > UINT32_MAX - *bytes)"
+        ),
+    ),
     "their order": (BLK, Mutant(_QUEUE, "if (!writable && chain->", f"{NEVER}!writable && chain->")),
     "the feature": (RNG, Mutant(_QUEUE, "if (!queue->indirect)", f"{NEVER}!queue->indirect)")),
     "nested tables": (RNG, Mutant(_QUEUE, "if (indirect == NULL)", f"{NEVER}indirect == NULL)")),
