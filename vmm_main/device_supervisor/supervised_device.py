@@ -235,7 +235,7 @@ class SupervisedDevice(DriverSide, ProcessListener):
             self._rings = None  # a successor, too, waits for the driver's reset
             self._give_up(ascii(fields["reason"])[1:-1])
         elif name == "STATE" and self.state in (READY, RUNNING, PAUSED):
-            self._state_record = fields["record"]
+            self._state_record = None if self._waiting_resets else fields["record"]  # not the last driver's
         elif name == "CONFIG_CHANGED" and self.state in (READY, RUNNING, PAUSED):
             self._change_config(fields["config"])
         elif name != "NEEDS_RESET" or self.state not in (READY, NEEDS_RESET):
