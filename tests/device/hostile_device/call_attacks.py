@@ -10,7 +10,7 @@ from device_procs.data_plane._data_plane import ffi as data_plane
 from tests.device.hostile_device.attack import Attack
 from tests.device.hostile_device.calls_extension import ffi, lib
 from tests.device.hostile_device.hostile_process import HostileProcess
-from tests.device.hostile_device.scoreboard import STORM, STORM_GPA
+from tests.device.hostile_device.scoreboard import RAM_BYTES, STORM, STORM_GPA
 
 # Numbers that are wrong as lengths, offsets, flags, times, addresses.
 _NUMBERS = (0, 1, 2, 3, 4, 7, 8, 16, 32, 48, 64, 255, 4095, 4096, 65536, 1 << 20, (1 << 31) - 1, 1 << 31,
@@ -58,7 +58,9 @@ def _fill(storm: Any, it: HostileProcess) -> None:
     held = [*_open_descriptors, *range(highest + 1, highest + 5)]
     descriptors = [fd & _UINT64 for fd in (*held, *_NO_DESCRIPTORS) if fd != socket]
     descriptors += [] if spares_socket else [socket] * len(descriptors)
-    addresses = [it.address_of(place) for place in (it.box, it.guest(0, 4096), *it.logs())]
+    # The last page: from any other, a long read from the host would write over other devices' rings as well.
+    guest = it.guest(RAM_BYTES - 4096, 4096)
+    addresses = [it.address_of(place) for place in (it.box, guest, *it.logs())]
     values = [number & _UINT64 for number in (*_NUMBERS, *addresses, *[each + 4095 for each in addresses])]
     likely = [0, 0, 0, 0, 1, 8, 4096, addresses[0], addresses[1]]
     storm.descriptors[0 : len(descriptors)], storm.descriptor_count = descriptors, len(descriptors)

@@ -14,10 +14,9 @@ from typing import Any
 from device_procs.device_registry import module_of
 from tests.device.hostile_device import calls_extension
 from tests.device.hostile_device.attack import Attack
-from tests.device.hostile_device.main_without_kvm import RAM_BYTES
 from tests.device.hostile_device.neighbours import BLOCKS, RNG_LENGTH, Neighbours
 from tests.device.hostile_device.qmp_watch import HANGS_AFTER_S, QmpEvents, QmpWatch
-from tests.device.hostile_device.scoreboard import Scoreboard
+from tests.device.hostile_device.scoreboard import RAM_BYTES, Scoreboard
 from tests.device.hostile_device.table import kind_name
 from tests.device.virtio_blk.disk_load import BLOCK_BYTES
 from tools.fake_driver.driver_queue import DriverQueue

@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from tests.device.hostile_device import hostile_main
+from tests.device.hostile_device.scoreboard import RAM_BYTES
 from vmm_main import start
 from vmm_main.guest_memory import GuestMemory
 from vmm_main.machine import machine
@@ -22,7 +23,6 @@ from vmm_main.virtio_mmio.virtio_device import VringSetup
 if TYPE_CHECKING:
     from vmm_main.device_supervisor.supervised_device import SupervisedDevice
 
-RAM_BYTES = 16 << 20
 _PACKET_BYTES = 1 << 16
 
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tools.fake_driver.guest_ram import GuestRam
 
 # Behind all queues' rings and buffers.
+RAM_BYTES = 16 << 20
 BOARD_GPA = 15 << 20
 SEED_GPA = BOARD_GPA + 4096
 STORM_GPA = BOARD_GPA + 8192
