@@ -11,6 +11,7 @@ from __future__ import annotations
 import _socket
 import errno
 import posix as os
+import select
 
 from ipc.messages import DESCRIPTORS_MAX, PACKET_MAX_BYTES, Message
 from ipc.packing import Packer, UnpackException, refuse_extension, unpackb
@@ -154,7 +155,9 @@ class Channel:
             packet = b""
         if not packet:
             _close(descriptors)
-            raise PeerGoneError(f"{self.peer} is gone")
+            if self._has_hung_up():
+                raise PeerGoneError(f"{self.peer} is gone")
+            raise MalformedError(f"{self.peer}: an empty packet")
         try:
             message = decode(packet, self._incoming)
         except SchemaError as error:
@@ -164,6 +167,12 @@ class Channel:
         if self._trace is not None:
             self._trace(describe(f"from {self.peer}", message))
         return message
+
+    def _has_hung_up(self) -> bool:
+        """Whether there is an end, which looks like an empty packet."""
+        poll = select.poll()
+        poll.register(self._socket.fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     def detach(self) -> int:
         """Gives the descriptor to the caller; the channel is closed afterwards."""

@@ -166,9 +166,16 @@ def test_a_peer_that_closed_without_reading(pair: Pair) -> None:
         pair.main.receive()
 
 
-def test_an_empty_packet_is_taken_for_the_end(pair: Pair) -> None:
+def test_an_empty_packet_is_not_taken_for_the_end(pair: Pair) -> None:
     with socket.socket(fileno=os.dup(pair.device.fileno())) as hostile:
         hostile.send(b"")
+    with pytest.raises(MalformedError, match="rng0: an empty packet"):
+        pair.main.receive()
+
+
+def test_a_peer_that_will_send_nothing_more_is_gone(pair: Pair) -> None:
+    with socket.socket(fileno=os.dup(pair.device.fileno())) as hostile:
+        hostile.shutdown(socket.SHUT_WR)
     with pytest.raises(PeerGoneError):
         pair.main.receive()
 
