@@ -166,15 +166,15 @@ class QmpListener:
         from vmm_main.qmp.socket_transport import SocketTransport
 
         server = self._monitors.server()
-        if len(self._clients) >= server.limits.clients:
+        there, most = sum(each.has_reader for each in self._clients), server.limits.clients
+        # Who has gone may have left commands, which are still obeyed: as many again of these.
+        if there >= most or len(self._clients) >= 2 * most:
             server.refuse(client)
             return
         transport = SocketTransport(self, self._monitors.clients_loop, client)
         self._clients.append(transport)
-        if len(self._clients) == server.limits.clients:
-            _log.warning(
-                f"{self.describe()}: {len(self._clients)} clients; others are refused until one leaves"
-            )
+        if there + 1 == most:
+            _log.warning(f"{self.describe()}: {most} clients; others are refused until one leaves")
         transport.start(QmpSession(server, transport, self.describe()))
         self.awaits_client = False
         self._monitors.client_came()
@@ -233,6 +233,11 @@ class ChardevMonitor(FrontEnd):
     def loop(self) -> EventLoop:
         """Where chardevs are watched: while main waits for devices, nobody here is served."""
         return self._monitors.loop
+
+    @property
+    def has_reader(self) -> bool:
+        """Whether a client is there."""
+        return self._backend.connected
 
     def write(self, data: bytes) -> int:
         """Output of the session."""

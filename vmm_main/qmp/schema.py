@@ -141,9 +141,14 @@ class Command:
         self.asks_devices = asks_devices
 
     @property
+    def is_query(self) -> bool:
+        """Whether all that comes of it is its answer."""
+        return self.name.startswith("query-")
+
+    @property
     def only_looks(self) -> bool:
         """Whether it may be executed in the middle of another that waits for devices."""
-        return self.negotiation or (self.name.startswith("query-") and not self.asks_devices)
+        return self.negotiation or (self.is_query and not self.asks_devices)
 
 
 class Event:

@@ -33,9 +33,13 @@ _PACKAGE = f"Bulkhead {VERSION}"
 
 
 class QmpServer:
-    """What all sessions of one VM share."""
+    """What all sessions of one VM share.
 
-    __slots__ = ("descriptors", "limits", "machine", "monitors", "sessions", "vocabulary")
+    Attributes:
+        waiting: How many of them wait for their budget to come back.
+    """
+
+    __slots__ = ("descriptors", "limits", "machine", "monitors", "sessions", "vocabulary", "waiting")
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class QmpServer:
         self.limits = limits or QmpLimits()
         self.vocabulary = vocabulary or Vocabulary(TABLES)
         self.sessions: list[QmpSession] = []
+        self.waiting = 0
         self.descriptors = NamedDescriptors()
         machine.add_event_listener(self.emit)
 

@@ -11,6 +11,7 @@ import time
 
 from vmm_main.errors import BulkheadError
 from vmm_main.log import Logger
+from vmm_main.qmp.budget import Budget
 from vmm_main.qmp.json_framing import MalformedInputError, MessageSplitter, MessageTooLongError
 from vmm_main.qmp.qmp_error import COMMAND_NOT_FOUND, QmpError
 from vmm_main.qmp.value_check import check_value
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
         @property
         def loop(self) -> EventLoop:
             """Where it is watched."""
+
+        @property
+        def has_reader(self) -> bool:
+            """Whether there is still somebody who may read answers."""
 
         def write(self, data: bytes) -> int:
             """Takes what it can without blocking; after less than all, output_possible() follows."""
@@ -71,7 +76,6 @@ class QmpSession:
 
     __slots__ = (
         "_budget",
-        "_budget_at_s",
         "_closed",
         "_end_reason",
         "_executing",
@@ -83,6 +87,7 @@ class QmpSession:
         "_splitter",
         "_stall_timer",
         "_transport",
+        "_turn_is_over",
         "_wait_timer",
         "descriptors",
         "ending",
@@ -108,8 +113,8 @@ class QmpSession:
         if skip_line:
             self._splitter.skip_line()
         self._output = bytearray()
-        self._budget = float(self._limits.burst)
-        self._budget_at_s = time.monotonic()
+        self._budget = Budget(self._limits)
+        self._turn_is_over = False
         self._wait_timer: Timer | None = None
         self._stall_timer: Timer | None = None
         self._input_ended = False
@@ -141,13 +146,13 @@ class QmpSession:
         if self._executing or self._held is not None:
             self._refused_room = True
             return 0
-        return min(_READ_BYTES, max(1, int(self._budget)) * self._limits.unit_bytes)
+        return min(_READ_BYTES, max(1, int(self._budget.units)) * self._limits.unit_bytes)
 
     def receive(self, data: bytes) -> None:
         """Takes input."""
         if self._closed or self.ending:
             return
-        self._budget -= len(data) / self._limits.unit_bytes
+        self._budget.spend(len(data) / self._limits.unit_bytes)
         self._splitter.feed(data)
         self._work()
 
@@ -187,10 +192,12 @@ class QmpSession:
             return
         self._closed = True
         (_log.warning if fault else _log.info)(f"{self.name}: {reason}")
-        for timer in (self._wait_timer, self._stall_timer):
-            if timer is not None:
-                timer.cancel()
-        self._wait_timer = self._stall_timer = None
+        if self._wait_timer is not None:
+            self._wait_timer.cancel()
+            self._end_wait()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
         self._output.clear()
         while self.descriptors:
             os.close(self.descriptors.pop())
@@ -200,7 +207,11 @@ class QmpSession:
     # Input
 
     def _must_wait(self) -> bool:
-        return self._wait_timer is not None or len(self._output) >= self._limits.reply_bytes
+        return (
+            self._turn_is_over
+            or self._wait_timer is not None
+            or len(self._output) >= self._limits.reply_bytes
+        )
 
     def _work(self, waited: bool = False) -> None:
         """Executes what has come completely, until the client must wait or the input is used up.
@@ -209,22 +220,29 @@ class QmpSession:
         """
         if self._executing or (self._held is not None and self._main_waits):
             return
+        began_s = time.thread_time()  # while it waits for devices it costs nothing
         while not (self._closed or self.ending or self._wait_for_budget() or self._must_wait()):
             try:
                 held, self._held = self._held, None
                 message = self._splitter.next_message() if held is None else held
             except MessageTooLongError as error:
-                self._budget -= 1
+                self._budget.spend(1)
                 self._fail({}, QmpError(str(error)))
                 self._end("closed, its input is too long")
             except MalformedInputError as error:
-                self._budget -= 1
+                self._budget.spend(1)
                 self._fail({}, QmpError(str(error)))
             else:
                 if message is None:
                     break
-                self._budget -= 1
+                before_s = time.thread_time()
                 if not self._execute(message):
+                    return
+                now_s = time.thread_time()
+                self._budget.spend_time(now_s - before_s)
+                if now_s - began_s >= self._limits.turn_s and not self._closed:
+                    self._turn_is_over = True
+                    self._transport.loop.call_soon(self._take_turn)
                     return
         if self._closed:
             return
@@ -240,6 +258,10 @@ class QmpSession:
         supervisor = self.server.machine.supervisor
         return supervisor is not None and supervisor.loop.somebody_waits
 
+    def _take_turn(self) -> None:
+        self._turn_is_over = False
+        self._work(waited=True)
+
     def _go_on(self) -> None:
         self._work(waited=True)
 
@@ -247,20 +269,20 @@ class QmpSession:
         """Whether the client has used up its budget; a timer goes on with it once some has come back."""
         if self._wait_timer is not None:
             return True
-        now_s = time.monotonic()
-        gained = (now_s - self._budget_at_s) * self._limits.per_second
-        self._budget = min(float(self._limits.burst), self._budget + gained)
-        self._budget_at_s = now_s
-        if self._budget >= 0:
+        delay_s = self._budget.wait_s(self.server.waiting + 1)
+        if delay_s == 0:
             return False
-        # A tenth of a second's worth, so that a client in a hurry isn't given one command a wake-up.
-        delay_s = 0.1 - self._budget / self._limits.per_second
         self._wait_timer = self._transport.loop.call_later(delay_s, self._budget_is_back)
+        self.server.waiting += 1
         return True
 
     def _budget_is_back(self) -> None:
-        self._wait_timer = None
+        self._end_wait()
         self._work(waited=True)
+
+    def _end_wait(self) -> None:
+        self._wait_timer = None
+        self.server.waiting -= 1
 
     def _end(self, reason: str) -> None:
         """Closes once the output has gone; nothing more is read."""
@@ -283,6 +305,8 @@ class QmpSession:
                 self._held = message
                 self.server.machine.loop.call_soon(self._go_on)  # which runs only when nobody waits
                 return False
+            if command.is_query and not self._transport.has_reader:
+                return True  # what it left behind when it went
             call = Call(self, arguments)
             if command.after_reply:
                 self._run_later(command, call)

@@ -47,6 +47,11 @@ class SocketTransport:
         # Both directions are shut: the descriptor, which would be ready for ever, isn't watched any more.
         self._gone = False
 
+    @property
+    def has_reader(self) -> bool:
+        """Whether the client hasn't closed its socket."""
+        return not self._gone
+
     def start(self, session: QmpSession) -> None:
         """Begins to serve."""
         self._session = session

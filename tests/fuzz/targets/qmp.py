@@ -41,6 +41,7 @@ class _Wire:
 
     def __init__(self, loop: EventLoop, takes: bytes) -> None:
         self.loop = loop
+        self.has_reader = True
         self.output = b""
         self.is_closed = False
         self._takes = list(takes)
@@ -66,6 +67,7 @@ def _limits() -> QmpLimits:
     limits.reply_bytes = 4096
     limits.output_bytes = 1 << 20
     limits.burst = 1_000_000
+    limits.turn_s = 60.0  # one goes on by the loop, which isn't run here
     limits.descriptors = 2
     return limits
 

@@ -46,6 +46,7 @@ class _Wire:
 
     def __init__(self, loop: EventLoop, takes: list[int]) -> None:
         self.loop = loop
+        self.has_reader = True
         self.output = b""
         self.closed = False
         self.takes = takes
@@ -71,6 +72,7 @@ def test_any_bytes_are_answered_in_json_lines(pieces: list[bytes], takes: list[i
     limits.message_bytes = 4096
     limits.output_bytes = 1 << 20
     limits.burst = 1_000_000
+    limits.turn_s = 60.0  # one goes on by the loop, which isn't run here
     loop = EventLoop()
     machine = FakeMachine(loop)
     server = QmpServer(machine, QmpMonitors(), limits)

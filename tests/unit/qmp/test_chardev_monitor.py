@@ -73,7 +73,8 @@ class _Terminal:
         self.loop = EventLoop()
         self.machine = FakeMachine(self.loop)
         self.limits = QmpLimits()
-        self.limits.burst = 1_000_000  # the loop is run by hand, and not long enough to wait for a budget
+        # The loop is run by hand, and not long enough to wait for a budget or for another turn.
+        self.limits.burst, self.limits.turn_s = 1_000_000, 60.0
         self.chardev = FakeChardev()
         self.machine.chardevs["mon0"] = self.chardev
         self.monitors = QmpMonitors(self.limits)
