@@ -54,13 +54,16 @@ $ qmp-shell /run/vm.sock
 
 ## Limits
 
-A client can't harm the VM by what it sends or doesn't read.
+A client can't harm the VM by what it sends or doesn't read, nor can many: all together have {share:.0%} of
+main's time beside what each may use at once, and whoever has had {turn_ms:g} ms has his next turn when all
+else had theirs. What a client had sent before it closed its socket is still obeyed; queries aren't answered.
 
 | what | limit | then |
 |---|---|---|
 | a message or line | {message_kib} KiB | an error, and the session ends |
 | nesting of arrays and objects | {nesting} levels | an error; reading goes on at the next line |
-| commands, and each {unit_bytes} bytes of input | {burst} at once, {per_second:g} a second | the rest waits |
+| a command, {unit_ms:g} ms of main's time, {unit_bytes} bytes of input | \
+{burst} at once, {per_second:g} a second for all clients that wait | the rest waits |
 | replies that the client hasn't read | {reply_kib} KiB | its next commands wait |
 | replies and events that it hasn't read | {output_mib} MiB | the session ends, and the log says why |
 | output waiting, no byte of it read | {stall_s:g} s | the session ends, and the log says why |
@@ -76,6 +79,9 @@ def render() -> str:
         nesting=limits.nesting,
         unit_bytes=limits.unit_bytes,
         burst=limits.burst,
+        share=limits.per_second * limits.unit_s,
+        turn_ms=limits.turn_s * 1000,
+        unit_ms=limits.unit_s * 1000,
         per_second=limits.per_second,
         reply_kib=limits.reply_bytes >> 10,
         output_mib=limits.output_bytes >> 20,

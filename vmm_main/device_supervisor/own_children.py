@@ -6,6 +6,8 @@ import _thread
 import posix as os
 import time
 
+from vmm_main.log import Logger
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 else:
     import _signal  # the same without enum, which costs milliseconds at every start
 
+_log = Logger("supervisor")
 
 _TRACED_LOOK_S = 0.01  # between two looks at what is held by a debugger
 
@@ -27,6 +30,16 @@ def own_children() -> list[int] | None:
             return [int(pid) for pid in children.read().split()]
     except FileNotFoundError:
         return None
+
+
+def kill_child(pid: int, pidfd: int) -> bool:
+    """Kills one, and tells whether main may: a zygote or spawner that was taken over can change its user."""
+    try:
+        _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
+    except PermissionError:
+        _log.error(f"process {pid} can't be killed: it has become another user's")
+        return False
+    return True
 
 
 def end_children(known: Iterable[int], until_s: float) -> list[int]:
@@ -58,7 +71,7 @@ def _end(pid: int, until_s: float) -> bool:
     except ProcessLookupError:
         return True
     try:
-        _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
+        kill_child(pid, pidfd)
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
         if not poll.poll(max(0.0, until_s - time.monotonic()) * 1000):

@@ -7,6 +7,7 @@ import posix as os
 from ipc.channel import Channel, ChannelError, PeerGoneError
 from ipc.messages import Message
 from ipc.zygote_messages import FROM_ZYGOTE
+from vmm_main.device_supervisor.own_children import kill_child
 from vmm_main.event_loop import READABLE
 from vmm_main.log import Logger
 
@@ -156,7 +157,8 @@ class ZygoteLink:
             self._pidfd = -1
 
     def _kill(self) -> None:
-        _signal.pidfd_send_signal(self._pidfd, _signal.SIGKILL)
+        assert self.pid is not None
+        kill_child(self.pid, self._pidfd)
 
     def _on_readable(self, _events: int) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix as os
 
 from ipc.channel import ChannelError
-from vmm_main.device_supervisor.own_children import end_children, own_children
+from vmm_main.device_supervisor.own_children import end_children, kill_child, own_children
 from vmm_main.device_supervisor.zygote_link import ZygoteLink
 from vmm_main.errors import HostError
 from vmm_main.event_loop import READABLE
@@ -13,14 +13,11 @@ from vmm_main.log import Logger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import signal as _signal
     from collections.abc import Callable
 
     from vmm_main.device_supervisor.deadlines import Deadlines
     from vmm_main.device_supervisor.spawner import Spawner
     from vmm_main.event_loop import EventLoop
-else:
-    import _signal  # the same without enum, which costs milliseconds at every start
 
 _log = Logger("zygote")
 
@@ -110,7 +107,7 @@ class ZygoteSupply:
         self._forget_spawner()
         self._spawner.close()
         if self._spawner_pidfd >= 0:
-            _signal.pidfd_send_signal(self._spawner_pidfd, _signal.SIGKILL)
+            kill_child(self._spawner.pid, self._spawner_pidfd)
 
     def finish_end(self, until_s: float) -> None:
         """Reaps all processes that there are, known or not, until until_s (monotonic)."""
@@ -154,7 +151,7 @@ class ZygoteSupply:
             link.may_have_strays = False
             if link.is_late and link in self._starting and self._spawner_pidfd >= 0:
                 # It isn't the zygote that hangs: there is none yet.
-                _signal.pidfd_send_signal(self._spawner_pidfd, _signal.SIGKILL)
+                kill_child(self._spawner.pid, self._spawner_pidfd)
         self._links = [link for link in self._links if not link.is_over or link in self._starting]
         if self._strays_possible and not self._starting and all(link.is_idle for link in self._links):
             self._strays_possible = False
@@ -170,7 +167,7 @@ class ZygoteSupply:
         pidfd = os.pidfd_open(pid)
         self._strays[pidfd] = pid
         self._loop.watch(pidfd, READABLE, lambda _events: self._reap_stray(pidfd))
-        _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
+        kill_child(pid, pidfd)
 
     def _reap_stray(self, pidfd: int) -> None:
         if os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG) is not None:

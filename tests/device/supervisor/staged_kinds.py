@@ -11,6 +11,7 @@ import os
 import select
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
@@ -103,6 +104,8 @@ WAYS: dict[str, Callable[[], object]] = {
 }  # fmt: skip
 # The zygote dies when it has cloned a process, which waits for its maps or has them, and tells nobody.
 ZYGOTE_DIES_BEFORE_MAPS, ZYGOTE_DIES_AFTER_MAPS = "virtio-rng, unmapped", "virtio-rng, mapped"
+# It becomes another user, whom main may not kill, and then says nothing more.
+ZYGOTE_IS_NOBODYS, ANOTHER_UID = "virtio-rng, nobody's", 12345
 
 
 def staged_kind(stage: str, way: str, real: str = "virtio-rng") -> str:
@@ -171,6 +174,10 @@ def _register() -> None:
         answer(thread, message)
 
     def make_and_die(it: zygote.Zygote, request: Message, birth: Any) -> zygote.ZygoteError | None:
+        if request.fields["kind"] == ZYGOTE_IS_NOBODYS:
+            with suppress(OSError):  # an ordinary user's can't
+                os.setresuid(ANOTHER_UID, ANOTHER_UID, ANOTHER_UID)
+            _segv()
         trap.kills_zygote = request.fields["kind"] == ZYGOTE_DIES_BEFORE_MAPS
         error = make_device(it, request, birth)
         if request.fields["kind"] == ZYGOTE_DIES_AFTER_MAPS:
@@ -189,7 +196,8 @@ def _register() -> None:
         assert hasattr(owner, name)
         setattr(owner, name, trapped)
     kinds = {staged_kind(stage, way, real): real for real in KINDS for stage in _PLACES for way in WAYS}
-    kinds |= dict.fromkeys((ZYGOTE_DIES_BEFORE_MAPS, ZYGOTE_DIES_AFTER_MAPS), "virtio-rng")
+    zygotes = (ZYGOTE_DIES_BEFORE_MAPS, ZYGOTE_DIES_AFTER_MAPS, ZYGOTE_IS_NOBODYS)
+    kinds |= dict.fromkeys(zygotes, "virtio-rng")
     for kind, real in kinds.items():
         KINDS[kind] = KINDS[real]
         control_thread._prepared[kind] = control_thread.prepare(real)

@@ -15,9 +15,14 @@ from tests.device.supervised_vm import HANGS_AFTER_S, SupervisedVm
 from tests.device.supervisor.conftest import StartVm, is_closed_to_its_user, short_deadlines
 from tests.device.supervisor.driver_load import DriverLoad
 from tests.device.supervisor.kinds_in_turn import KINDS_OPTION, KindsInTurn
-from tests.device.supervisor.staged_kinds import ZYGOTE_DIES_AFTER_MAPS, ZYGOTE_DIES_BEFORE_MAPS
+from tests.device.supervisor.staged_kinds import (
+    ZYGOTE_DIES_AFTER_MAPS,
+    ZYGOTE_DIES_BEFORE_MAPS,
+    ZYGOTE_IS_NOBODYS,
+)
 from tests.device.supervisor.test_deaths_in_life import wait_for_restart
 from vmm_main.device_supervisor.own_children import own_children
+from vmm_main.kvm._kvm import lib
 
 DEADLINE_S = 0.5
 
@@ -60,12 +65,13 @@ def test_a_zygote_with_nothing_to_do(start_vm: StartVm, repetitions: Callable[[i
             wait_for_family(vm)
 
 
-@pytest.mark.parametrize("when", [ZYGOTE_DIES_BEFORE_MAPS, ZYGOTE_DIES_AFTER_MAPS])
+@pytest.mark.parametrize("when", [ZYGOTE_DIES_BEFORE_MAPS, ZYGOTE_DIES_AFTER_MAPS, ZYGOTE_IS_NOBODYS])
 def test_a_zygote_that_has_cloned_and_not_told(
     start_vm: StartVm, repetitions: Callable[[int], int], when: str
 ) -> None:
     """Its last process is nobody's, and must not stay: not alive, nor as a zombie."""
     vm = start_vm(zygote_options=KINDS_OPTION)
+    vm.call(lambda: lib.capabilities_keep(0))  # as main does it: it may not kill whom it likes
     kinds = KindsInTurn(vm)
     with DriverLoad(vm) as load:
         for _ in range(repetitions(50)):
