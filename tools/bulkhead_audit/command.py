@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from .audit import AuditError, audit
 from .output import OutputError, printable, say, write
@@ -29,9 +31,26 @@ lines with DIFFERENCE say what; 2 the VM couldn't be asked, or something couldn'
 several clients at a time; a QMP on another chardev takes one, so give the VM a further -qmp for the audit."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Writes as the audit does: where an output takes nothing, the status isn't that of a difference."""
+
+    def print_help(self, file: object = None) -> None:  # noqa: ARG002 (--help names none)
+        """To standard output."""
+        try:
+            write(self.format_help().rstrip("\n"))
+        except OutputError as error:
+            say(f"{self.prog}: {error}")
+            sys.exit(STATUS_NOT_AUDITED)
+
+    def error(self, message: str) -> NoReturn:
+        """A command line that isn't understood."""
+        say(f"{self.format_usage()}{self.prog}: error: {message}")
+        sys.exit(STATUS_NOT_AUDITED)
+
+
 def parser() -> argparse.ArgumentParser:
     """The options."""
-    made = argparse.ArgumentParser(prog="bulkhead-audit", description=_DESCRIPTION, epilog=_EPILOG)
+    made = _Parser(prog="bulkhead-audit", description=_DESCRIPTION, epilog=_EPILOG)
     made.add_argument(
         "--qmp",
         required=True,

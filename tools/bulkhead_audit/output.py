@@ -9,17 +9,17 @@ from typing import TextIO
 
 
 class OutputError(Exception):
-    """The report can't be written; the text says why."""
+    """What was asked for can't be written; the text says why."""
 
 
 def write(text: str) -> None:
-    """Writes a report. Who reads only its beginning, as `head` does, has what it wanted.
+    """Writes a report, or help. Who reads only its beginning, as `head` does, has what it wanted.
 
     Raises:
         OutputError: It can't be written.
     """
     if sys.stdout is None:  # so Python says that it was closed from the start
-        raise OutputError("can't write the report: standard output is closed")
+        raise OutputError("can't write: standard output is closed")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -28,7 +28,7 @@ def write(text: str) -> None:
         _let_go_of(sys.stdout)
     except OSError as error:
         _let_go_of(sys.stdout)
-        raise OutputError(f"can't write the report: {error.strerror or error}") from error
+        raise OutputError(f"can't write: {error.strerror or error}") from error
 
 
 def say(text: str) -> None:

@@ -67,8 +67,31 @@ def test_a_reader_that_leaves_takes_nothing_from_the_status(
 )
 def test_a_report_that_cannot_be_written(options: list[str], shell: str, why: str) -> None:
     ran = run(*options, "DIFFERENCE", "more", shell=shell)
-    assert ran.stderr.decode() == f"bulkhead-audit: can't write the report: {why}\n"
+    assert ran.stderr.decode() == f"bulkhead-audit: can't write: {why}\n"
     assert ran.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("shell", "why"),
+    [('"$@" >/dev/full', "No space left on device"), ('"$@" >&-', "standard output is closed")],
+)
+def test_help_that_cannot_be_written(shell: str, why: str) -> None:
+    ran = run("--help", "ok", "none", shell=shell)
+    assert ran.stderr.decode() == f"bulkhead-audit: can't write: {why}\n"
+    assert ran.returncode == 2
+
+
+@pytest.mark.parametrize("shell", ['"$@"', '"$@" 2>/dev/full', '"$@" 2>&-'])
+def test_a_command_line_that_is_not_understood_has_its_status(shell: str) -> None:
+    ran = run("--hasty", "ok", "none", shell=shell)
+    assert ran.returncode == 2
+    assert (b"error: unrecognized arguments: --hasty" in ran.stderr) == (shell == '"$@"')
+
+
+def test_help_is_written() -> None:
+    ran = run("--help", "ok", "none")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout.startswith(b"usage: bulkhead-audit [-h] --qmp SOCKET")
 
 
 @pytest.mark.parametrize("shell", ['"$@" 2>/dev/full >/dev/full', '"$@" 2>&- >/dev/full', '"$@" 2>&- >&-'])
