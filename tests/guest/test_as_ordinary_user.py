@@ -111,6 +111,15 @@ def test_an_audit_says_what_only_root_could_see(
     assert (found["result"], found["differences"]) == ("as-entitled", 0)
     device = next(process for process in found["processes"] if process["name"] == "rng0")
     verdicts = {finding["aspect"]: finding["verdict"] for finding in device["findings"]}
+    assert len(verdicts) == len(device["findings"]), "each line is there once"
+    assert verdicts["mounts"] == "ok"
+    assert verdicts["root directory"] == verdicts["birth certificate"] == "not read"
+    assert found["page-tables-kib"] == sum(
+        int(finding["found"].removesuffix(" KiB"))
+        for process in found["processes"]
+        for finding in process["findings"]
+        if finding["aspect"] == "page tables"
+    )
     assert verdicts["user namespace"] == "certified"
     assert verdicts["descriptors"] == verdicts["shared memory"] == "not read"
     assert verdicts["system calls of worker"] == verdicts["capabilities"] == verdicts["dumpable"] == "ok"

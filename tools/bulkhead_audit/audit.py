@@ -40,11 +40,13 @@ class Audited:
         entitled: What query-process-entitlements says of it.
         findings: What was found.
         memory_kib: See Process.memory_kib; None where it can't be read.
+        page_tables_kib: Its page tables, which everybody may read; 0 without a process.
     """
 
     entitled: dict[str, Any]
     findings: list[Finding]
     memory_kib: dict[str, int] | None
+    page_tables_kib: int = 0
 
 
 def audit(client: QmpClient, *, patience_s: float, compare_filters: bool = False) -> list[Audited]:
@@ -111,6 +113,7 @@ def _examine(process: Process, vm: Vm) -> Audited | None:
     """None if it has gone meanwhile."""
     try:
         findings = findings_of(process, vm)
+        page_tables_kib = process.page_tables_kib
         try:
             memory: dict[str, int] | None = process.memory_kib
         except UnreadableError:
@@ -119,7 +122,7 @@ def _examine(process: Process, vm: Vm) -> Audited | None:
         return None
     if not process.entitled["settled"]:
         findings = [_not_looked_at(process.entitled)]
-    return Audited(process.entitled, findings, memory)
+    return Audited(process.entitled, findings, memory, page_tables_kib)
 
 
 def _is_given_up(entitled: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .finding import OK, UNREAD, Finding, judge
+from .finding import OK, Finding, judge
 from .mounts import Mount, read_mounts
 from .privilege_checks import certified
 from .process import Process
@@ -76,11 +76,19 @@ def network(process: Process, _vm: Vm) -> Iterator[Finding]:
 
 
 def mounts(process: Process, _vm: Vm) -> Iterator[Finding]:
-    """One, empty and read-only, in which the process is."""
+    """One, empty and read-only."""
     yield _judge_empty(process.files.text("mountinfo"))
+
+
+def root_directory(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """Nothing is in it."""
     names = process.files.names("root")
     shown = ", ".join(sorted(names)[:_SHOWN])
     yield judge("root directory", "empty", shown or "empty", is_allowed=not names)
+
+
+def working_directory(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """The process is in its root."""
     root, working = process.files.identity("root"), process.files.identity("cwd")
     found = "its root" if working == root else process.files.link("cwd")
     yield judge("working directory", "its root", found, is_allowed=working == root)
@@ -91,8 +99,6 @@ def certified_mounts(process: Process, _vm: Vm) -> Iterator[Finding]:
     assert process.certificate is not None
     finding = _judge_empty(process.certificate["mountinfo"])
     yield certified("mounts", finding.allowed, finding.found, is_allowed=finding.verdict == OK)
-    for aspect, allowed in (("root directory", "empty"), ("working directory", "its root")):
-        yield Finding(aspect, allowed, "can't be read, and isn't in its birth certificate", UNREAD)
 
 
 def _judge_empty(mountinfo: str) -> Finding:

@@ -16,6 +16,8 @@ def socket_path(address: str) -> str:
     Raises:
         ValueError: It names no socket; the text says what is allowed.
     """
+    if not address:
+        raise ValueError(f"its path is empty; {_ALLOWED}")
     if os.path.exists(address):
         return address
     kind, colon, rest = address.partition(":")

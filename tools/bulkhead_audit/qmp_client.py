@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import stat
 import time
 from typing import Any
 
@@ -51,7 +53,8 @@ class QmpClient:
             self._socket.connect(path)
         except OSError as error:
             self._socket.close()
-            raise QmpError(f"{path}: can't connect: {error.strerror or error}") from error
+            why = f"can't connect: {error.strerror or error}" if _may_be_socket(path) else "it isn't a socket"
+            raise QmpError(f"{path}: {why}") from error
         try:
             self._negotiate()
         except BaseException:
@@ -166,6 +169,14 @@ class QmpClient:
 
 class _LateError(QmpError):
     """It hasn't come in time."""
+
+
+def _may_be_socket(path: str) -> bool:
+    """Whether it is one, as far as can be seen: the kernel refuses other files as if nobody listened."""
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return True
 
 
 def _text_of(error: object) -> str:

@@ -16,7 +16,7 @@ _KERNELS_CODE = ("[vdso]", "[vsyscall]")
 _STANDARD = (0, 1, 2)
 
 
-def certificate(process: Process, vm: Vm) -> Iterator[Finding]:
+def birth_certificate(process: Process, vm: Vm) -> Iterator[Finding]:
     """What a process said of itself at its birth still is so."""
     told = process.certificate
     if told is None:
@@ -139,7 +139,8 @@ def shared_memory(process: Process, _vm: Vm) -> Iterator[Finding]:
 def code(process: Process, _vm: Vm) -> Iterator[Finding]:
     """Nothing is both code and writable, and all code comes from files."""
     wrong = [str(mapping) for mapping in process.mappings if mapping.is_executable and not _is_code(mapping)]
-    yield judge("code", "from files, not writable", "; ".join(wrong) or "so", is_allowed=not wrong)
+    found = "; ".join(wrong) or "all from files, none of it writable"
+    yield judge("code", "from files, not writable", found, is_allowed=not wrong)
 
 
 def _is_code(mapping: Mapping) -> bool:

@@ -47,7 +47,7 @@ def table(audited: Sequence[Audited], *, everything: bool) -> Iterator[str]:
             yield from _row(finding.aspect, finding.allowed, finding.found, finding.verdict)
         left_out = len(process.findings) - len(shown)
         if left_out:
-            yield f"  {left_out} more are ok"
+            yield f"  {left_out} more {'is' if left_out == 1 else 'are'} ok"
         if process.memory_kib is not None:
             yield f"  {_MEMORY.format(**process.memory_kib)}"
         yield ""
@@ -57,10 +57,14 @@ def table(audited: Sequence[Audited], *, everything: bool) -> Iterator[str]:
 def summary(audited: Sequence[Audited]) -> str:
     """One line about the whole."""
     verdicts = _counted(audited)
-    tables = sum(process.memory_kib["page-tables-kib"] for process in audited if process.memory_kib)
+    tables = _page_tables_kib(audited)
+    processes, compared = (
+        _counts(len(audited), "process", "es"),
+        _counts(sum(verdicts.values()), "comparison"),
+    )
     text = (
-        f"{len(audited)} processes, {sum(verdicts.values())} comparisons: {verdicts[DIFFERENCE]} "
-        f"differences, {verdicts[CERTIFIED]} by birth certificates alone, {verdicts[UNREAD]} not read"
+        f"{processes}, {compared}: {_counts(verdicts[DIFFERENCE], 'difference')}, "
+        f"{verdicts[CERTIFIED]} by birth certificates alone, {verdicts[UNREAD]} not read"
     )
     return f"{text}; {tables} KiB of page tables" if tables else text
 
@@ -74,7 +78,7 @@ def as_json(audited: Sequence[Audited], result: str) -> dict[str, Any]:
         "differences": verdicts[DIFFERENCE],
         "certified": verdicts[CERTIFIED],
         "not-read": verdicts[UNREAD],
-        "page-tables-kib": sum(one.memory_kib["page-tables-kib"] for one in audited if one.memory_kib),
+        "page-tables-kib": _page_tables_kib(audited),
         "processes": [_process(one) for one in audited],
     }
 
@@ -113,6 +117,14 @@ def _row(aspect: str, allowed: str, found: str, verdict: str) -> Iterator[str]:
         cells = [column[number] if number < len(column) else "" for column in columns]
         padded = "  ".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True))
         yield f"  {padded}  {verdict if number == 0 else ''}".rstrip()
+
+
+def _page_tables_kib(audited: Sequence[Audited]) -> int:
+    return sum(process.page_tables_kib for process in audited)
+
+
+def _counts(number: int, what: str, plural: str = "s") -> str:
+    return f"{number} {what}{'' if number == 1 else plural}"
 
 
 def _counted(audited: Sequence[Audited]) -> Counter[str]:

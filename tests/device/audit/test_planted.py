@@ -23,8 +23,7 @@ RINGS = ("ring", "ring with a file") if raw_calls.has_io_uring() else ()
 # What an ordinary user's kernel doesn't show of a device, by aspect -> what the audit calls it then.
 UNREAD_TO_OTHERS = {
     "descriptor": "descriptors",
-    "birth certificate": "certificate",
-    **{aspect: aspect for aspect in ("shared memory", "code", "mapped files")},
+    **{aspect: aspect for aspect in ("birth certificate", "shared memory", "code", "mapped files")},
     **{f"{which} directory": f"{which} directory" for which in ("root", "working")},
     **{f"installed filters of {kind}": f"installed filters of {kind}" for kind in ("control", "worker")},
 }

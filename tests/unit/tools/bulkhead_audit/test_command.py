@@ -21,6 +21,12 @@ def test_nobody_listens(refusal: Refusal, tmp_path: Path) -> None:
     assert "nowhere: can't connect: No such file" in refusal("--qmp", str(tmp_path / "nowhere"))
 
 
+def test_it_is_no_socket(refusal: Refusal, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for address in (f"{tmp_path}/file", f"unix:{tmp_path}/file,server"):
+        assert refusal("--qmp", address) == f"bulkhead-audit: {tmp_path}/file: it isn't a socket\n"
+
+
 @pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n", b"[]\n", b'{"hello": 1}\n'])
 def test_it_is_not_qmp(refusal: Refusal, serve: Serve, said: bytes) -> None:
     assert "doesn't speak QMP" in refusal("--qmp", serve(raw=said))
@@ -71,7 +77,7 @@ def _audited(*verdicts: str) -> list[Audited]:
     entitled: dict[str, Any] = {"name": "rng0", "role": "device", "kind": "virtio-rng", "pid": 7}
     memory = {"pss-kib": 4, "private-kib": 3, "shared-kib": 2, "page-tables-kib": 1}
     findings = [Finding("capabilities", "none", "CapEff SETUID", verdict) for verdict in verdicts]
-    return [Audited(entitled, findings, memory)]
+    return [Audited(entitled, findings, memory, memory["page-tables-kib"])]
 
 
 @pytest.mark.parametrize(
@@ -98,8 +104,23 @@ def test_the_table_can_leave_out_what_is_right() -> None:
     lines = list(table(_audited(OK, DIFFERENCE), everything=False))
     assert lines[0] == "rng0 (virtio-rng), process 7"
     assert lines[1].split() == ["capabilities", "none", "CapEff", "SETUID", "DIFFERENCE"]
-    assert lines[2] == "  1 more are ok"
+    assert lines[2] == "  1 more is ok"
     assert sum("CapEff" in line for line in table(_audited(OK, DIFFERENCE), everything=True)) == 2
+
+
+def test_what_is_counted_has_its_number() -> None:
+    one = list(table(_audited(DIFFERENCE), everything=False))[-1]
+    assert one.startswith("1 process, 1 comparison: 1 difference, 0 by birth certificates alone")
+    two = list(table(_audited(DIFFERENCE, DIFFERENCE) + _audited(), everything=False))[-1]
+    assert two.startswith("2 processes, 2 comparisons: 2 differences, ")
+
+
+def test_page_tables_are_those_of_all_processes() -> None:
+    """Who can't read a process's memory can read what its page tables are."""
+    (seen,) = _audited(OK)
+    audited = [seen, Audited(seen.entitled, seen.findings, None, 72)]
+    assert as_json(audited, "as-entitled")["page-tables-kib"] == 73
+    assert list(table(audited, everything=True))[-1].endswith("; 73 KiB of page tables")
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,7 @@ def test_the_address_as_it_is_on_the_vms_command_line(refusal: Refusal, serve: S
         ("stdio", "stdio can't be joined; allowed is the path of a QMP socket"),
         ("{},server,nowait", "allowed is the path of a QMP socket: {}"),
         ("unix:", "allowed is the path of a QMP socket"),
+        ("", "its path is empty; allowed is the path of a QMP socket"),
     ],
 )
 def test_an_address_that_is_no_socket(
