@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,35 +26,53 @@ _HIGHEST_CAPABILITY = 63
 
 
 def parentage(process: Process, vm: Vm) -> Iterator[Finding]:
-    """Main made it (or had it made), in its own session, and it has made nobody that main doesn't know."""
+    """Main made it (or had it made), in a session that isn't main's; main knows all that it has made."""
     parent, session = process.parent_and_session
     if process.role != "main":
         main = vm.main.pid
         yield judge("parent", f"main, {main}", str(parent), is_allowed=parent == main)
     if process.role in ("device", "spawner"):
         yield judge("session", f"its own, {process.pid}", str(session), is_allowed=session == process.pid)
+    elif process.role == "zygote":
+        yield _judge_zygotes_session(vm, session)
     children = ", ".join(f"{pid} ({name})" for pid, name in vm.strangers.get(process.pid, []))
     allowed = "none that isn't listed here" if process.role == "main" else "none"
     yield judge("children", allowed, children or "none", is_allowed=not children)
 
 
+def _judge_zygotes_session(vm: Vm, session: int) -> Finding:
+    """The spawner's, in which it was made, also once the spawner has ended."""
+    spawner = next((process.pid for process in vm.processes if process.role == "spawner"), None)
+    if spawner is not None:
+        return judge("session", f"the spawner's, {spawner}", str(session), is_allowed=session == spawner)
+    mains = vm.main.parent_and_session[1]
+    return judge("session", f"not main's, {mains}", str(session), is_allowed=session != mains)
+
+
 def user(process: Process, vm: Vm) -> Iterator[Finding]:
-    """Real, effective, saved and file system's; groups; of a device, what its user namespace maps."""
+    """Real, effective, saved and file system's; further groups; of a device, what its user namespace maps."""
     uid, gid = process.entitled["uid"], process.entitled["gid"]
     for aspect, name, allowed in (("user", "Uid", uid), ("group", "Gid", gid)):
         found = sorted({int(number) for number in process.status[name].split()})
         yield judge(aspect, str(allowed), ", ".join(map(str, found)), is_allowed=found == [allowed])
+    yield _judge_groups(process, vm)
     if process.role != "device":
         return
-    groups = process.status["Groups"]
-    if uid != vm.main.entitled["uid"]:
-        yield judge("further groups", "none", groups or "none", is_allowed=not groups)
-    else:
-        same = groups == vm.main.status["Groups"]
-        yield judge("further groups", "main's", "main's" if same else groups or "none", is_allowed=same)
     for name, allowed in (("uid_map", uid), ("gid_map", gid)):
         found_map = " ".join(process.files.text(name).split())
         yield judge(name, f"0 {allowed} 1", found_map, is_allowed=found_map == f"0 {allowed} 1")
+
+
+def _judge_groups(process: Process, vm: Vm) -> Finding:
+    """Who isn't of another user than main has main's, which nobody but who started it can judge."""
+    groups, mains = process.status["Groups"], vm.main.status["Groups"]
+    if process.role == "main":
+        allowed = "any: they are given by who starts it"
+        return Finding("further groups", allowed, groups or "none", OK)
+    has_mains = process.role != "device" or process.entitled["uid"] == vm.main.entitled["uid"]
+    if not has_mains:
+        return judge("further groups", "none", groups or "none", is_allowed=not groups)
+    return judge("further groups", f"main's: {mains or 'none'}", groups or "none", is_allowed=groups == mains)
 
 
 def capabilities(process: Process, _vm: Vm) -> Iterator[Finding]:
@@ -157,13 +176,25 @@ def _programs_of(
     return judge(aspect, ", ".join(profiles), "; ".join(wrong) or right, is_allowed=not wrong)
 
 
-def limits(process: Process, _vm: Vm) -> Iterator[Finding]:
-    """A device's; a host's lower limit stands."""
-    asked = [(name, process.entitled["limits"][key]) for key, name in _LIMITS]
-    for name, allowed in (*asked, ("Max core file size", 0)):
+def limits(process: Process, vm: Vm) -> Iterator[Finding]:
+    """A device's, soft and hard; a host's lower limit stands, and of all others main has at least as much."""
+    asked = {name: process.entitled["limits"][key] for key, name in _LIMITS} | {"Max core file size": 0}
+    for name, allowed in asked.items():
         found = process.limits[name]
-        is_allowed = found != "unlimited" and int(found) <= allowed
-        yield judge(f"limit: {name[4:]}", f"at most {allowed}", found, is_allowed=is_allowed)
+        is_allowed = max(found) <= allowed
+        yield judge(f"limit: {name[4:]}", f"at most {allowed}", _limits_text(found), is_allowed=is_allowed)
+    mains = vm.main.limits
+    more = [
+        f"{name[4:]} {_limits_text(found)} (main {_limits_text(mains[name])})"
+        for name, found in process.limits.items()
+        if name not in asked and any(one > most for one, most in zip(found, mains[name], strict=True))
+    ]
+    yield judge("other limits", "at most main's", ", ".join(more) or "no more", is_allowed=not more)
+
+
+def _limits_text(limit: tuple[float, float]) -> str:
+    soft, hard = ("unlimited" if one == math.inf else str(int(one)) for one in limit)
+    return soft if soft == hard else f"{soft}, which it may raise to {hard}"
 
 
 def dumpable(process: Process, _vm: Vm) -> Iterator[Finding]:

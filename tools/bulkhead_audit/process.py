@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -89,11 +90,13 @@ class Process:
         return read_mappings(self.files.text("maps"))
 
     @cached_property
-    def limits(self) -> dict[str, str]:
-        """The soft limits, as text, by name: "Max open files"."""
-        return {
-            line[:25].strip(): line[25:].split()[0] for line in self.files.text("limits").splitlines()[1:]
-        }
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """The soft and the hard limits, by name: "Max open files"; infinity for none."""
+        found = {}
+        for line in self.files.text("limits").splitlines()[1:]:
+            soft, hard = (math.inf if word == "unlimited" else int(word) for word in line[25:].split()[:2])
+            found[line[:25].strip()] = soft, hard
+        return found
 
     @cached_property
     def page_tables_kib(self) -> int:

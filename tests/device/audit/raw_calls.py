@@ -67,9 +67,9 @@ def start_waiting_thread() -> None:
     assert error == 0, os.strerror(error)
 
 
-def limit(which: int, value: int) -> None:
+def limit(which: int, value: int, hard: int | None = None) -> None:
     """A resource limit, soft and hard."""
-    _checked(_libc.setrlimit(which, (ctypes.c_ulong * 2)(value, value)))
+    _checked(_libc.setrlimit(which, (ctypes.c_ulong * 2)(value, value if hard is None else hard)))
 
 
 def map_memory(fd: int, size: int, protection: int, flags: int) -> int:

@@ -147,7 +147,8 @@ class StandIn:
             (raw_calls.RLIMIT_FSIZE, limits["fsize"]),
             (raw_calls.RLIMIT_DATA, limits["data"]),
         ):
-            raw_calls.limit(which, value)
+            is_higher = self.plant == "hard limit" and which == raw_calls.RLIMIT_NOFILE
+            raw_calls.limit(which, value, value + is_higher)
 
     def _become_own_user(self) -> None:
         uid, gid = (0, 0)

@@ -31,7 +31,7 @@ UNREAD_TO_OTHERS = {
 DIFFERING = {
     "main": {*_OF_ALL, *_filters_of("main"), "descriptors", "file"},
     "spawner": {*_OF_ALL, "session", "descriptor"},
-    "zygote": {*_OF_ALL, *_OF_USERS_ZYGOTE, *_filters_of("zygote"), "net namespace", "descriptor"},
+    "zygote": {*_OF_ALL, *_OF_USERS_ZYGOTE, *_filters_of("zygote"), "net namespace", "descriptor", "session"},
 }
 
 

@@ -8,6 +8,7 @@ planted there must be told as not read, and never as right.
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 
 import pytest
@@ -74,6 +75,7 @@ PLANTED: dict[str, tuple[set[str], str]] = {
         {"limit: open files", "limit: file size", "limit: data size"},
         "unlimited",
     ),
+    "hard limit": ({"limit: open files"}, "which it may raise to"),
     "writable root": ({"mounts"}, "tmpfs on / (rw,"),
     "mount": ({"mounts"}, "tmpfs on / (ro,nosuid,nodev,noexec,relatime), tmpfs on /"),
     "file in root": ({"root directory"}, "left"),
@@ -102,6 +104,21 @@ def entitled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Entitled]:
     vm = SupervisedVm(tmp_path_factory.mktemp("run") / "uids.lock", [{}, {}])
     yield Entitled(vm)
     vm.close()
+
+
+def test_a_limit_of_which_main_has_less_is_found(entitled: Entitled) -> None:
+    most, hard = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
+    resource.setrlimit(resource.RLIMIT_MSGQUEUE, (most - 1, hard))
+    try:
+        with opened(entitled.records()) as vm:
+            device = vm.processes[-1]
+            device.certificate = entitled.certificate(device.name)
+            found = findings_of(device, vm)
+    finally:
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (most, hard))
+    (one,) = (finding for finding in found if finding.verdict == DIFFERENCE)
+    assert (one.aspect, one.allowed) == ("other limits", "at most main's")
+    assert one.found.startswith(f"msgqueue size {most}")
 
 
 def look_at_stand_in(entitled: Entitled, plant: str) -> list[Finding]:
