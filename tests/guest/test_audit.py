@@ -93,6 +93,18 @@ def test_a_vm_is_as_entitled_also_after_deaths(start: StartBareMetal, tmp_path: 
     assert pids[0]["blk1"] != pids[1]["blk1"]
 
 
+def test_a_vm_whose_zygote_has_died_is_as_entitled(start: StartBareMetal, tmp_path: Path) -> None:
+    """No other comes before a device dies: what devices have mapped isn't mapped by anybody else then."""
+    vm = start_vm(start, *devices_of(tmp_path))
+    found = audited(vm.paths[0], CLEAN)
+    os.kill(
+        next(process["pid"] for process in found["processes"] if process["role"] == "zygote"), signal.SIGKILL
+    )
+    again = audited(vm.paths[0], CLEAN)
+    assert differences(again) == []
+    assert [process["role"] for process in again["processes"]] == ["main", "spawner", *["device"] * 4]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_registered_kind_is_as_entitled(start: StartBareMetal, tmp_path: Path, kind: str) -> None:
     vm = start_vm(start, *declared(kind).arguments(tmp_path))

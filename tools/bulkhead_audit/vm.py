@@ -10,6 +10,7 @@ from typing import Any
 from .descriptors import EVENTFD
 from .process import NAMESPACES, Process
 from .process_files import GoneError, UnreadableError
+from .program_files import FileIdentity, devices_library, mapped_by
 
 
 class Vm:
@@ -79,16 +80,12 @@ class Vm:
         return owners
 
     @cached_property
-    def program_files(self) -> set[tuple[int, int]]:
-        """Device and inode of every file that main or a zygote has mapped, shared memory aside."""
-        found = set()
+    def program_files(self) -> set[FileIdentity]:
+        """Every file that main or a zygote has mapped, and the library of devices, if there is no zygote."""
+        found = set(devices_library(self.main))
         for process in self.processes:
             if process.role in ("main", "zygote"):
-                found |= {
-                    (mapping.device, mapping.inode)
-                    for mapping in process.mappings
-                    if mapping.inode and not (mapping.is_shared and mapping.is_writable)
-                }
+                found |= mapped_by(process)
         return found
 
     @cached_property
