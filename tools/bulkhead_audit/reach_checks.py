@@ -76,7 +76,7 @@ def _judge_own(process: Process, vm: Vm, descriptor: Descriptor, given: set[str]
     return judge("descriptor", allowed, found, is_allowed=is_few and not others and not strange)
 
 
-def simple_descriptors(process: Process, _vm: Vm) -> Iterator[Finding]:
+def simple_descriptors(process: Process, vm: Vm) -> Iterator[Finding]:
     """Of a spawner and a zygote: one socket, to main."""
     sockets = 0
     for descriptor in process.descriptors:
@@ -84,8 +84,10 @@ def simple_descriptors(process: Process, _vm: Vm) -> Iterator[Finding]:
             yield Finding("descriptor", "/dev/null", str(descriptor), OK)
             continue
         sockets += 1
-        is_allowed = descriptor.link.startswith("socket:") and sockets == 1
-        yield judge("descriptor", "its socket to main, nothing else", str(descriptor), is_allowed=is_allowed)
+        socket = vm.unix_sockets.get(descriptor.inode) if descriptor.link.startswith("socket:") else None
+        is_allowed = sockets == 1 and socket is not None and vm.is_end_of_mains(socket)
+        found = f"{descriptor}, {socket}" if socket is not None else str(descriptor)
+        yield judge("descriptor", "its packet socket to main, nothing else", found, is_allowed=is_allowed)
 
 
 def inherited_descriptors(process: Process, _vm: Vm) -> Iterator[Finding]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from functools import cached_property
+from socket import SOCK_SEQPACKET
 from typing import Any
 
 from .descriptors import EVENTFD
 from .process import NAMESPACES, Process
 from .process_files import GoneError, UnreadableError
 from .program_files import FileIdentity, devices_library, mapped_by
+from .unix_sockets import UnixSocket, unix_sockets
 
 
 class Vm:
@@ -87,6 +89,16 @@ class Vm:
             if process.role in ("main", "zygote"):
                 found |= mapped_by(process)
         return found
+
+    @cached_property
+    def unix_sockets(self) -> dict[int, UnixSocket]:
+        """Those of main's net namespace, in which main makes the sockets of its processes."""
+        return unix_sockets(f"/proc/{self.main.pid}/ns/net")
+
+    def is_end_of_mains(self, socket: UnixSocket) -> bool:
+        """Whether a socket is for packets, and main holds its other end."""
+        held = {one.link for one in self.main.descriptors}
+        return socket.kind == SOCK_SEQPACKET and f"socket:[{socket.peer}]" in held
 
     @cached_property
     def strangers(self) -> dict[int, list[tuple[int, str]]]:
