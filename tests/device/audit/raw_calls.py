@@ -7,6 +7,7 @@ import errno
 import mmap
 import os
 import platform
+from pathlib import Path
 
 CLONE_PARENT = 0x8000
 NAMESPACES = {
@@ -23,7 +24,7 @@ MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x20, 0x1000, 0x4000, 0x4_0000
 MNT_DETACH = 2
 RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_CORE, RLIMIT_NOFILE = 1, 2, 4, 7
 PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
 _CLONE, _PIVOT_ROOT = {"x86_64": (56, 155), "aarch64": (220, 41)}[platform.machine()]
 _IO_URING_SETUP, _IO_URING_REGISTER = 425, 427
 _REGISTER_FILES = 2
@@ -54,6 +55,18 @@ def pivot_root_here() -> None:
 
 def prctl(option: int, value: int) -> None:
     _checked(_libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0))
+
+
+def set_capabilities(kept: int, inheritable: int) -> None:
+    """The effective and the permitted set, and the inheritable one; the bounding set stays."""
+    header = (ctypes.c_uint32 * 2)(0x2008_0522, 0)  # _LINUX_CAPABILITY_VERSION_3, and this thread
+    sets = (ctypes.c_uint32 * 6)(kept, kept, inheritable, 0, 0, 0)
+    _checked(_libc.capset(header, sets))
+
+
+def empty_bounding_set() -> None:
+    for number in range(int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii")) + 1):
+        prctl(PR_CAPBSET_DROP, number)
 
 
 _semaphore = ctypes.create_string_buffer(64)  # of value 0

@@ -19,6 +19,7 @@ TESTS = (
     *("sandbox/test_profiles.py", "sandbox/test_jail.py", "sandbox/test_deaths.py"),
     *("zygote/test_zygote.py", "zygote/test_leaks.py", "audit/test_other_roles.py", "audit/test_looks.py"),
     *("audit/test_planted.py", "audit/test_places.py", "audit/test_lies.py"),
+    *("audit/test_planted_makers.py", "audit/test_unix_sockets.py", "audit/test_program_files.py"),
     *("supervisor/test_zygote_deaths.py", "supervisor/test_policies.py", "supervisor/test_deaths_in_life.py"),
     *("virtio_blk/test_jailed_disk.py", "virtio_blk/test_jailed_direct.py", "virtio_blk/test_hostile_log.py"),
 )
