@@ -16,8 +16,8 @@ from .vm import Vm
 
 _TABLE_KIB = 4
 _OF_A_TABLE, _OF_A_DIRECTORY = 2 << 20, 1 << 30
-# For program, libraries, heap and stack. Measured with 2 to 254 CPUs: main 96 to 296 KiB, less than one of
-# it for a thread; spawner 24, zygote 60 to 68, devices 68 to 80.
+# For program, libraries, heap and stack. Measured with 2 to 254 CPUs: main 76 to 296 KiB, less than one of
+# it for a thread; spawner 24, zygote and devices at most 80.
 _OWN_KIB = {"main": 512, "spawner": 128, "zygote": 256, "device": 256}
 _THREAD_KIB = 16  # a stack of its own, which may lie across a border, and what malloc keeps for it
 
