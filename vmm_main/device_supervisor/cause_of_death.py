@@ -48,7 +48,12 @@ class Death:
 
 
 def describe_death(
-    status: os.waitid_result, box: BlackBox, known_reason: str | None, *, was_ready: bool
+    status: os.waitid_result,
+    box: BlackBox,
+    known_reason: str | None,
+    *,
+    was_ready: bool,
+    killed_by_main: bool = False,
 ) -> Death:
     """What ended a process.
 
@@ -57,20 +62,27 @@ def describe_death(
         box: Its black box, which it may have filled with lies; the wait status can't be forged.
         known_reason: Why main killed it, or what it said or did before its end; None if nothing is known.
         was_ready: Whether it had said READY; otherwise the cause tells how far it has come.
+        killed_by_main: Whether main meant to kill it. A process that main had no pid of yet may have ended
+            before that, because its socket had: its status tells nothing then, unless it tells of a fault.
     """
-    death = _describe_end(status, box, known_reason)
+    death = _describe_end(status, box, known_reason, killed_by_main=killed_by_main)
     stage = None if was_ready else _STAGES.get(box.stage)
     return death if stage is None else Death(f"{death.cause}, {stage}", is_fault=death.is_fault)
 
 
-def _describe_end(status: os.waitid_result, box: BlackBox, known_reason: str | None) -> Death:
+def _describe_end(
+    status: os.waitid_result, box: BlackBox, known_reason: str | None, *, killed_by_main: bool
+) -> Death:
     said = f": {known_reason}" if known_reason else ""
+    killed = Death(known_reason or "killed by SIGKILL", is_fault=known_reason is not None)
     if status.si_code in (os.CLD_KILLED, os.CLD_DUMPED):
         if status.si_status == _signal.SIGKILL:
-            return Death(known_reason or "killed by SIGKILL", is_fault=known_reason is not None)
+            return killed
         return Death(_end_by_signal(box, status.si_status), is_fault=True)
     if status.si_status == 0:
-        return Death(f"ended by itself{said}", is_fault=known_reason is not None)
+        return (
+            killed if killed_by_main else Death(f"ended by itself{said}", is_fault=known_reason is not None)
+        )
     number = status.si_status - _DIED_BY
     refused = box.refused_call
     if number == _signal.SIGSYS and refused is not None:
@@ -80,7 +92,7 @@ def _describe_end(status: os.waitid_result, box: BlackBox, known_reason: str | N
         )
     if box.fault is not None and box.fault[0] == number:
         return Death(_end_by_signal(box, number), is_fault=True)
-    return Death(f"ended with status {status.si_status}{said}", is_fault=True)
+    return killed if killed_by_main else Death(f"ended with status {status.si_status}{said}", is_fault=True)
 
 
 def _end_by_signal(box: BlackBox, number: int) -> str:

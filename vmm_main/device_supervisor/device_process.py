@@ -65,9 +65,10 @@ class DeviceProcess:
     """One process, from the request to the zygote to its exit status."""
 
     __slots__ = ("_backends", "_channel", "_counters", "_deadlines", "_death", "_is_dying",
-                 "_kill_when_made", "_known_reason", "_last_io", "_listener", "_loop", "_pidfd",
-                 "_reap_timer", "_requests", "_start_timer", "_talk", "_theirs", "black_box", "certificate",
-                 "control_inode", "last_io_inode", "name", "pid", "ready_at_s")  # fmt: skip
+                 "_kill_when_made", "_killed_by_main", "_known_reason", "_last_io", "_listener", "_loop",
+                 "_pidfd", "_reap_timer", "_requests", "_start_timer", "_talk", "_theirs", "black_box",
+                 "certificate", "control_inode", "last_io_inode", "name", "pid",
+                 "ready_at_s")  # fmt: skip
 
     def __init__(
         self,
@@ -122,6 +123,7 @@ class DeviceProcess:
         self._death: Death | None = None  # of a process that is reaped, while its I/O isn't over
         self._is_dying = False
         self._kill_when_made = False
+        self._killed_by_main = False
         self._known_reason: str | None = None
         self._talk = TalkLimit(time.monotonic())
         self._requests: dict[int, tuple[Callable[[Message], None], Timer | None]] = {}
@@ -145,7 +147,8 @@ class DeviceProcess:
         if pid is None:
             if not self._is_dying:
                 self._set_dying()
-            self._end(Death(f"was never made: {reason}", is_fault=False))
+            killed_for = self._known_reason if self._killed_by_main else None
+            self._end(Death(killed_for or f"was never made: {reason}", is_fault=False))
             return
         self.pid = pid
         self._loop.watch(self._pidfd, READABLE, self._on_exit)
@@ -219,7 +222,7 @@ class DeviceProcess:
         """Kills the process; reason is told as the cause of its death, None for an operator's wish."""
         if self._is_dying:
             return
-        self._known_reason = reason
+        self._killed_by_main, self._known_reason = True, reason
         self._send_kill()  # first: the end of its socket would have it end by itself
         self._set_dying()
 
@@ -347,10 +350,14 @@ class DeviceProcess:
         self._loop.unwatch(self._pidfd)
         os.close(self._pidfd)
         self._pidfd = -1
-        was_ready = self.ready_at_s is not None
-        self._end_after_last_io(
-            describe_death(status, self.black_box, self._known_reason, was_ready=was_ready)
+        death = describe_death(
+            status,
+            self.black_box,
+            self._known_reason,
+            was_ready=self.ready_at_s is not None,
+            killed_by_main=self._killed_by_main,
         )
+        self._end_after_last_io(death)
 
     def _end_after_last_io(self, death: Death) -> None:
         if self._last_io is None or self._last_io.is_over():

@@ -15,6 +15,7 @@ from tests.device.supervised_vm import HANGS_AFTER_S, SupervisedVm
 from tests.device.supervisor.conftest import StartVm, short_deadlines
 from tests.device.supervisor.driver_load import LENGTH, DriverLoad
 from tests.device.supervisor.kinds_in_turn import KINDS_OPTION
+from vmm_main.device_supervisor.own_children import own_children
 
 DEADLINE_S = 0.2
 CAUSES = {
@@ -98,6 +99,35 @@ def test_at_work_by_the_operator(start_vm: StartVm, repetitions: Callable[[int],
             assert wait_for_restart(vm, pid) == "replaced by device_process_restart"
         load.wait_for_progress()
     assert vm.pauses == []
+
+
+def test_by_the_operator_before_main_knows_its_pid(
+    start_vm: StartVm, repetitions: Callable[[int], int]
+) -> None:
+    """It ends as its socket does, before it can be killed: no fault, and no restart of the policy's."""
+    vm = start_vm(restart_limit=0)
+    device = vm.device()
+    zygote = vm.call(lambda: vm.supervisor._zygotes._current)
+
+    def restart_twice() -> None:
+        device.restart()
+        while device.state != "configured":
+            vm.supervisor.loop.run_once(HANGS_AFTER_S)
+        device.restart()
+        assert device.process is not None
+        assert device.process.pid is None
+        known = {*vm.supervisor._zygotes.pids}
+        while not (young := set(own_children() or ()) - known):
+            pass
+        os.waitid(os.P_PID, young.pop(), os.WEXITED | os.WNOWAIT)
+
+    for _ in range(repetitions(50)):
+        vm.events.clear()
+        vm.call(restart_twice)
+        vm.wait_for(lambda: vm.events[-1][0] == "DEVICE_PROCESS_RESTARTED")
+        causes = [data["cause"] for name, data in vm.events if name == "DEVICE_PROCESS_DIED"]
+        assert causes == ["replaced by device_process_restart"] * 2
+    assert (vm.pauses, vm.call(lambda: vm.supervisor._zygotes._current)) == ([], zygote)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV], ids=["SIGKILL", "SIGSEGV"])

@@ -103,6 +103,22 @@ def test_a_zygote_that_was_asked_only(start_vm: StartVm, repetitions: Callable[[
             wait_for_family(vm)
 
 
+def test_a_zygote_that_dies_when_what_it_was_asked_for_is_late(start_vm: StartVm) -> None:
+    """Main had given that process up before; it is told as that."""
+    vm = start_vm(deadlines=short_deadlines(start_s=DEADLINE_S))
+    with DriverLoad(vm) as load:
+        zygote = zygote_pid(vm)
+        os.kill(zygote, signal.SIGSTOP)
+        vm.call(vm.device().restart)
+        vm.wait_for(lambda: bool(vm.events))
+        vm.wait_for_state("dying")
+        os.kill(zygote, signal.SIGKILL)
+        vm.wait_for(lambda: len(vm.events) > 1)
+        assert vm.events[1][1]["cause"] == f"not ready within {DEADLINE_S:g} s"
+        vm.call(lambda: setattr(vm.supervisor.deadlines, "start_s", HANGS_AFTER_S))
+        load.wait_for_progress()
+
+
 def test_a_zygote_that_hangs(start_vm: StartVm) -> None:
     vm = start_vm(deadlines=short_deadlines(warm_zygote_s=DEADLINE_S))
     with DriverLoad(vm) as load:

@@ -85,6 +85,29 @@ def test_a_kill_by_main(box: WrittenBox) -> None:
     _says(death, "not ready within 60 s", is_fault=True)
 
 
+@pytest.mark.parametrize("number", [0, 1, 70])
+@pytest.mark.parametrize(
+    ("reason", "cause"), [(None, "killed by SIGKILL"), ("not ready within 60 s", "not ready within 60 s")]
+)
+def test_an_exit_before_the_kill_of_main(
+    box: WrittenBox, number: int, reason: str | None, cause: str
+) -> None:
+    """The end of its socket comes first to a process that main has no pid of yet."""
+    death = describe_death(_exits(number), box, reason, was_ready=True, killed_by_main=True)
+    _says(death, cause, is_fault=reason is not None)
+
+
+def test_a_fault_before_the_kill_of_main(box: WrittenBox) -> None:
+    """That isn't main's doing."""
+    died = _dies_of(signal.SIGSEGV)
+    death = describe_death(died, box, "not ready within 60 s", was_ready=True, killed_by_main=True)
+    _says(death, "died of SIGSEGV", is_fault=True)
+    box.page.fault_signal, box.page.fault_sent = signal.SIGABRT, 1
+    handled = _exits(128 + signal.SIGABRT)
+    death = describe_death(handled, box, None, was_ready=True, killed_by_main=True)
+    _says(death, "killed by SIGABRT, sent by another process", is_fault=True)
+
+
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGSYS])
 def test_a_signal_without_a_report(box: WrittenBox, number: signal.Signals) -> None:
     _says(_describe(_dies_of(number), box), f"died of {number.name}", is_fault=True)
