@@ -107,6 +107,7 @@ def test_other_clients_are_answered_while_main_waits(start: StartBareMetal, comm
     )
     for _ in range(20):
         assert other.execute("query-status")["return"]["status"] in ("running", "paused")
+    assert other.execute("query-blockstats")["return"] == []  # processes count where main can see it
     new = vm.connect()
     assert new.execute("query-status")["return"]["status"] in ("running", "paused")
     other.send(b'{"execute": "cont"}' if command == "stop" else b'{"execute": "stop"}')

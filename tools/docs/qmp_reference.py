@@ -47,10 +47,10 @@ $ qmp-shell /run/vm.sock
   negotiation. Everything else is a `GenericError`.
 - An event is `{{"event": NAME, "data": {{...}}, "timestamp": {{"seconds": N, "microseconds": N}}}}`.
 - Out-of-band execution is not offered. Commands are answered at once, unless a device's process hangs: then
-  `query-device-metrics` and `query-blockstats` take a second for it, and `stop` and
-  `system_reset` up to 5 s for all of them together, when they kill them (and 10 s more if one hangs in the
-  kernel). Meanwhile clients of unix sockets, new ones too, get answers to all other queries; what changes
-  something waits, and so do clients on other chardevs.
+  `query-device-metrics` takes a second for it (once: who asks next is told at once, until the process answers
+  or is replaced), and `stop` and `system_reset` up to 5 s for all of them together, when they kill them (and
+  10 s more if one hangs in the kernel). Meanwhile clients of unix sockets, new ones too, get answers to all
+  other queries; what changes something waits, and so do clients on other chardevs.
 
 ## Limits
 

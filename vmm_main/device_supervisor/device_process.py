@@ -67,7 +67,7 @@ class DeviceProcess:
     __slots__ = ("_backends", "_channel", "_counters", "_deadlines", "_death", "_is_dying",
                  "_kill_when_made", "_killed_by_main", "_known_reason", "_last_io", "_listener", "_loop",
                  "_pidfd", "_reap_timer", "_requests", "_start_timer", "_talk", "_theirs", "black_box",
-                 "certificate", "control_inode", "last_io_inode", "name", "pid",
+                 "certificate", "control_inode", "is_silent", "last_io_inode", "name", "pid",
                  "ready_at_s")  # fmt: skip
 
     def __init__(
@@ -116,6 +116,7 @@ class DeviceProcess:
         self.pid: int | None = None
         self.ready_at_s: float | None = None
         self.certificate: bytes | None = None  # unread: ipc/birth_certificate.py
+        self.is_silent = False  # its counters were waited for in vain, and it hasn't told them since
         self._pidfd = -1
         self._counters = counters
         self._last_io = last_io

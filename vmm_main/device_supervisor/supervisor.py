@@ -216,15 +216,23 @@ class DeviceSupervisor:
         return _thread.get_ident() == self._thread
 
     def metrics_of(self, device: SupervisedDevice) -> dict[str, Any] | None:
-        """What a device has counted, or None if it doesn't answer: main waits for it a moment only."""
+        """What a device has counted, or None if it doesn't answer: main waits a moment only, and once."""
         answers: list[dict[str, Any]] = []
         asked = device.process
-        if device.request_metrics(answers.append):
+        if asked is None or asked.is_silent:
+            return None
+
+        def take(metrics: dict[str, Any]) -> None:
+            asked.is_silent = False
+            answers.append(metrics)
+
+        if device.request_metrics(take):
             # One that is dying won't answer; its successor wasn't asked.
             self._wait(
                 lambda: bool(answers) or device.process is not asked or device.state == DYING,
                 self.deadlines.metrics_s,
             )
+            asked.is_silent = not answers
         return answers[0] if answers else None
 
     def _wait(self, is_done: Callable[[], bool], deadline_s: float) -> None:

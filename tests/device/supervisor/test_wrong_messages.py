@@ -15,6 +15,7 @@ from tests.device.supervisor.conftest import StartVm
 from tests.device.supervisor.driver_load import DriverLoad
 from tests.device.supervisor.kinds_in_turn import KINDS_OPTION, KindsInTurn
 from tests.device.supervisor.staged_kinds import SAYINGS, staged_kind
+from tests.device.supervisor.test_deaths_in_life import wait_until
 
 # What follows the READY that each of them says first, as a pattern of the cause of death.
 CAUSES = {
@@ -109,3 +110,22 @@ def test_who_dies_when_it_is_asked_is_not_waited_for(start_vm: StartVm) -> None:
     vm.wait_for(lambda: len(vm.events) == 2)
     vm.wait_for_state("running")
     assert vm.call(lambda: vm.supervisor.metrics_of(vm.device())) is not None
+
+
+def test_silence_is_waited_for_once(start_vm: StartVm) -> None:
+    """Who asks next is told at once, until the process answers, or another is in its place."""
+    vm = start_vm()
+    vm.supervisor.deadlines.quiesce_s = 3600.0
+
+    def answers() -> bool:
+        return vm.supervisor.metrics_of(vm.device()) is not None
+
+    for end in (signal.SIGCONT, signal.SIGKILL):
+        vm.supervisor.deadlines.metrics_s = 0.2
+        os.kill(vm.pid(), signal.SIGSTOP)
+        assert not vm.call(answers)
+        vm.supervisor.deadlines.metrics_s = 3600.0
+        for _ in range(8):
+            assert not vm.call(answers)
+        os.kill(vm.pid(), end)
+        wait_until(vm, answers)

@@ -210,7 +210,6 @@ TABLE = Table(
             _query_blockstats,
             returns=ArrayOf(BLOCK_STATS),
             example=[{"device": "rootfs", "qdev": "virtio-blk0", "io-status": "ok", "stats": _STATS_EXAMPLE}],
-            asks_devices=True,
         ),
     ),
 )
