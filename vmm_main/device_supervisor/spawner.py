@@ -21,9 +21,14 @@ class Spawner:
     request_zygote() never waits. Its answer, the zygote's pid, comes later: poll fileno(), then
     receive_pid(). Answers come in the order of the requests. The spawner and the zygotes are children of
     the thread that makes this object, and are killed when that thread ends.
+
+    Attributes:
+        pid: Its process.
+        first_zygote: The socket of the zygote that the launcher has asked for, if it has.
+        end: What its end is told as, to be changed by who ends it.
     """
 
-    __slots__ = ("_socket", "first_zygote", "pid")
+    __slots__ = ("_socket", "end", "first_zygote", "pid")
 
     def __init__(self, *, own_uids: bool, seccomp: bool, zygote_options: tuple[str, ...] = ()) -> None:
         """Starts the process.
@@ -37,6 +42,7 @@ class Spawner:
             HostError: The `bulkhead` program isn't there, or the host can't start it.
         """
         self.first_zygote: int | None = None
+        self.end = "the spawner is gone"
         if not zygote_options and self._adopt_early(own_uids=own_uids, seccomp=seccomp):
             return
         from os import fsencode
@@ -97,7 +103,7 @@ class Spawner:
             raise ChannelFullError("the spawner doesn't take its requests") from error
         except OSError as error:
             raise PeerGoneError(
-                "the spawner is gone, and no new zygote can be made: that takes another start of the VM"
+                f"{self.end}, and no new zygote can be made: that takes another start of the VM"
             ) from error
 
     def receive_pid(self) -> int | None:
@@ -118,7 +124,7 @@ class Spawner:
                 raise
             answer = b""
         if len(answer) != _INT_BYTES:
-            raise PeerGoneError("the spawner is gone")
+            raise PeerGoneError(self.end)
         pid = int.from_bytes(answer, sys.byteorder, signed=True)
         if pid < 0:
             raise HostError(f"the spawner can't make a zygote: {os.strerror(-pid)}")

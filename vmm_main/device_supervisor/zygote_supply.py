@@ -151,6 +151,8 @@ class ZygoteSupply:
             link.may_have_strays = False
             if link.is_late and link in self._starting and self._spawner_pidfd >= 0:
                 # It isn't the zygote that hangs: there is none yet.
+                late = f"it started no zygote within {self._deadlines.zygote_s:g} s"
+                self._spawner.end = f"the spawner was killed, because {late}"
                 kill_child(self._spawner.pid, self._spawner_pidfd)
         self._links = [link for link in self._links if not link.is_over or link in self._starting]
         if self._strays_possible and not self._starting and all(link.is_idle for link in self._links):

@@ -158,15 +158,21 @@ def _lose_the_spawner(vm: SupervisedVm) -> None:
     assert actions == ["restart", "stop"]
 
 
-def test_a_spawner_that_hangs(start_vm: StartVm) -> None:
+def test_a_spawner_that_hangs(start_vm: StartVm, capfd: pytest.CaptureFixture[str]) -> None:
+    """It is told as that: it was there until main killed it."""
     vm = start_vm(deadlines=short_deadlines(zygote_s=DEADLINE_S))
     zygote_pid(vm)
     os.kill(zygotes(vm)._spawner.pid, signal.SIGSTOP)
     os.kill(vm.pid(), signal.SIGSEGV)
     vm.wait_for(lambda: bool(vm.pauses))
-    (_, first), (_, second) = [event for event in vm.events if event[0] == "DEVICE_PROCESS_DIED"][:2]
-    assert first["action"] == "restart"
-    assert second["cause"] == f"was never made: zygote: no answer within {DEADLINE_S:g} s"
+    died = [data for name, data in vm.events if name == "DEVICE_PROCESS_DIED"]
+    assert (died[0]["action"], died[-1]["action"]) == ("restart", "stop")
+    assert died[1]["cause"] == f"was never made: zygote: no answer within {DEADLINE_S:g} s"
+    killed = f"the spawner was killed, because it started no zygote within {DEADLINE_S:g} s"
+    assert died[-1]["cause"].startswith(f"was never made: {killed}")
+    said = capfd.readouterr().err
+    assert f"{killed}: a device process that dies by a fault can't be replaced any more" in said
+    assert "spawner is gone" not in said
 
 
 def test_a_successor_after_a_fault_has_another_layout(start_vm: StartVm) -> None:
