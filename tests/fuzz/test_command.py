@@ -43,6 +43,17 @@ def test_at_its_end(start: Callable[..., Popen[str]], tmp_path: Path) -> None:
     expect_nothing_left(tmp_path)
 
 
+def test_an_input_that_shows_nothing(start: Callable[..., Popen[str]], tmp_path: Path) -> None:
+    """Which the engine doesn't say."""
+    (tmp_path / "input").write_bytes(b"x")
+    with start("qmp", "--reproduce", str(tmp_path / "input")) as fuzz:
+        assert fuzz.stderr is not None
+        *_, last = fuzz.stderr
+        assert fuzz.wait() == 0
+    assert last == f"tools/fuzz: qmp: {tmp_path}/input shows nothing\n"
+    expect_nothing_left(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["qmp", "virtio-rng"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_when_a_signal_ends_it(

@@ -98,6 +98,9 @@ def test_ctrl_c_ends_it_with_the_summary(program: dict[str, str]) -> None:
         assert soak.wait(60) == 0
     assert "interrupted" in rest
     assert counts_of(rest)["start"] == 1
+    slowest = re.search(r"^slowest answer of QMP: (\S+) s$", rest, re.MULTILINE)
+    assert slowest is not None
+    assert float(slowest[1]) > 0  # of a VM that hasn't come to its end, too
 
 
 @pytest.mark.timeout(120)

@@ -122,6 +122,7 @@ def _run(target: Target, place: engine.Workplace, options: argparse.Namespace) -
         python = prepare_environment(CHECKOUT, "test", say)
         if options.reproduce is not None:
             shows = engine.reproduce(target, python, place, options.reproduce.absolute())
+            say(f"{target.name}: {options.reproduce} shows {'a bug' if shows else 'nothing'}")
             return STATUS_FOUND if shows else 0
         if options.merge:
             return STATUS_NOT_RUN if engine.merge(target, python, place) else 0

@@ -77,7 +77,7 @@ class Soak:
         self._say(f"VM {self.vms}, its end: {plan.end}", plan.end)
         end(vm, plan.end)
         self.flushed_sectors += vm.flushed_sectors
-        self.slowest_qmp_s = max(self.slowest_qmp_s, vm.qmp.slowest_s)
+        self.slowest_qmp_s = max(self.slowest_qmp_s, vm.slowest_qmp_s)
         self._vm = None
         vm.close()
         shutil.rmtree(directory)
@@ -101,7 +101,8 @@ class Soak:
         """What was done, how often."""
         lines = [f"{name}: {self.counts[name]}" for name in ("start", *ACTIONS, *ENDS)]
         lines.append(f"sectors written, flushed and found again: {self.flushed_sectors}")
-        lines.append(f"slowest answer of QMP: {self.slowest_qmp_s:.3f} s")
+        slowest_s = max(self.slowest_qmp_s, 0.0 if self._vm is None else self._vm.slowest_qmp_s)
+        lines.append(f"slowest answer of QMP: {f'{slowest_s:.3f} s' if slowest_s else 'nothing was asked'}")
         return "\n".join(lines)
 
 

@@ -91,6 +91,11 @@ class SoakedVm:
         self.wait_for_progress(1)
         self.vitals = vitals_of(self.process.pid)
 
+    @property
+    def slowest_qmp_s(self) -> float:
+        """The longest that an answer of its monitor took; 0 if it hasn't come up."""
+        return self.qmp.slowest_s if hasattr(self, "qmp") else 0.0
+
     def _arguments(self, kernel: Path) -> list[str]:
         plan, source = self.plan, "zero" if self.plan.zeros else "urandom"
         append = (

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tools.soaking.actions import PERFORM
+from tools.soaking.command import Soak
 from tools.soaking.host_traces import Vitals, is_locked, left_in, vitals_of
 from tools.soaking.ledger import BLANK_SECTOR, SECTOR_BYTES, losses, sector_bytes
 from tools.soaking.plan import ACTIONS, DEADLY, DEATHS_PER_VM, ENDS, plans
@@ -46,6 +47,11 @@ def test_a_short_soak_has_everything_whatever_its_seed() -> None:
         drawn = list(itertools.islice(plans(seed), 8))
         assert {action.name for plan in drawn for action in plan.actions} == set(ACTIONS)
         assert {plan.end for plan in drawn} == set(ENDS)
+
+
+def test_the_summary_of_a_soak_that_did_nothing(tmp_path: Path) -> None:
+    summary = Soak("bulkhead", tmp_path, verbose=False).summary()
+    assert summary.splitlines()[-1] == "slowest answer of QMP: nothing was asked"
 
 
 @pytest.mark.parametrize("flushed", [0, 3, 8, 11])
