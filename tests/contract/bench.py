@@ -111,7 +111,7 @@ class Bench:
         Whatever was there before is still there, and nothing else: neither file nor process.
         """
         before = _listing(self.directory)
-        mark = os.urandom(8).hex()
+        mark = new_mark()
         ran = subprocess.run(
             [*(_WITHOUT_PRIVILEGES if unprivileged else ()), self.program, *arguments],
             stdin=subprocess.DEVNULL,
@@ -169,6 +169,11 @@ class Bench:
         """What QMP returns for command."""
         with self.controlled(*arguments) as (_process, client):
             return client.execute(command)["return"]
+
+
+def new_mark() -> str:
+    """One that no other test has: of another run on this machine, either."""
+    return os.urandom(8).hex()
 
 
 def processes_marked(mark: str) -> list[int]:

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.bench import DEADLINE_S, MARK, Bench, answers, peer_pid, processes_marked, wait_until
+from tests.contract.bench import (
+    DEADLINE_S,
+    MARK,
+    Bench,
+    answers,
+    new_mark,
+    peer_pid,
+    processes_marked,
+    wait_until,
+)
 from tests.contract.guest_code import SPIN
 from tests.unit.qmp.raw_client import RawClient
 
@@ -28,8 +37,9 @@ def test_kata_starts_and_kills_one_pid(bench: Bench) -> None:
         *bench.guest(SPIN), "-append", "console=hvc0 reboot=k panic=1 pci=off acpi=off quiet",
         "-qmp", f"unix:{path},server,nowait", "-D", "-disable-seccomp",
     ]  # fmt: skip
+    mark = new_mark()
     process = subprocess.Popen(
-        command, env={MARK: "kata"}, pass_fds=(spare.fileno(),), stderr=subprocess.PIPE, cwd=bench.directory
+        command, env={MARK: mark}, pass_fds=(spare.fileno(),), stderr=subprocess.PIPE, cwd=bench.directory
     )
     spare.close()
     with process, other:
@@ -45,7 +55,7 @@ def test_kata_starts_and_kills_one_pid(bench: Bench) -> None:
         client.socket.close()
         assert process.stderr is not None
         assert b"INFO" in process.stderr.read()
-        wait_until(lambda: not processes_marked("kata"), "something outlives the VMM")
+        wait_until(lambda: not processes_marked(mark), "something outlives the VMM")
 
 
 def test_libvirt_hands_over_a_listening_socket(bench: Bench) -> None:
