@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,10 @@ from tests.unit.qmp.raw_client import RawClient
 from vmm_main.qmp.limits import QmpLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    Connect = Callable[..., RawClient]
 
 
 @pytest.fixture
@@ -37,9 +40,19 @@ def running(limits: QmpLimits, socket_path: str) -> Iterator[RunningMonitors]:
 
 
 @pytest.fixture
-def client(running: RunningMonitors, socket_path: str) -> Iterator[RawClient]:
+def connect(socket_path: str) -> Iterator[Connect]:
+    """Makes clients, which are closed however the test ends: connect(path, greet=False)."""
+    with ExitStack() as stack:
+
+        def connect(path: str = socket_path, *, greet: bool = True) -> RawClient:
+            return stack.enter_context(closing(RawClient(path, greet=greet)))
+
+        yield connect
+
+
+@pytest.fixture
+def client(running: RunningMonitors, connect: Connect) -> RawClient:
     """A client that has negotiated."""
-    connected = RawClient(socket_path)
+    connected = connect()
     connected.negotiate()
-    yield connected
-    connected.close()
+    return connected

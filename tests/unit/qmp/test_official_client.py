@@ -148,4 +148,4 @@ def test_clients_over_time_and_several_sockets(running: RunningMonitors, socket_
 
     for _ in range(3):
         _drive(socket_path, dialogue)
-    assert running.on_loop(lambda: len(running.monitors.server().sessions)) == 0
+    running.wait_for_sessions(0)

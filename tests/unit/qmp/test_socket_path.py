@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.qmp.fake_machine import RunningMonitors
-from tests.unit.qmp.raw_client import RawClient
 from vmm_main.chardev.unix_listener import UnixListener, adopt_listening_socket, listen_at_path
 from vmm_main.errors import ConfigurationError
 from vmm_main.vm_config import ChardevConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.unit.qmp.conftest import Connect
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -39,12 +40,12 @@ def test_the_socket_is_there_while_it_listens(socket_path: str) -> None:
     listener.close()
 
 
-def test_a_live_socket_is_left_alone(running: RunningMonitors, socket_path: str) -> None:
+def test_a_live_socket_is_left_alone(running: RunningMonitors, socket_path: str, connect: Connect) -> None:
     before = os.lstat(socket_path)
     assert "another process listens there" in _refused(socket_path)
     assert os.lstat(socket_path).st_ino == before.st_ino
     assert os.listdir(os.path.dirname(socket_path)) == ["qmp.sock"]
-    RawClient(socket_path).close()
+    connect()
 
 
 def test_a_live_socket_with_a_full_backlog_is_left_alone(socket_path: str) -> None:
@@ -140,7 +141,7 @@ def test_one_that_came_alive_while_it_was_moved_aside_is_put_back(
         assert os.listdir(os.path.dirname(socket_path)) == ["qmp.sock"]
 
 
-def test_a_listening_socket_may_be_handed_over(tmp_path: Path) -> None:
+def test_a_listening_socket_may_be_handed_over(tmp_path: Path, connect: Connect) -> None:
     path = str(tmp_path / "handed.sock")
     handed = socket.socket(socket.AF_UNIX)
     handed.bind(path)
@@ -148,11 +149,13 @@ def test_a_listening_socket_may_be_handed_over(tmp_path: Path) -> None:
     running = RunningMonitors()
     running.monitors.listen(ChardevConfig("char0", "socket", fd=handed.detach(), server=True, nowait=True))
     running.start()
-    client = RawClient(path)
-    client.negotiate()
-    assert client.execute("query-chardev")["return"][0]["label"] == "char0"
-    client.close()
-    running.stop()
+    try:
+        client = connect(path)
+        client.negotiate()
+        assert client.execute("query-chardev")["return"][0]["label"] == "char0"
+        client.close()
+    finally:
+        running.stop()
     assert os.path.exists(path), "it isn't ours to remove"
 
 
@@ -173,7 +176,7 @@ def test_other_descriptors_are_refused_and_stay_open(tmp_path: Path, kind: str) 
 
 def test_want_of_descriptors_is_logged_and_the_client_served_later(
     running: RunningMonitors,
-    socket_path: str,
+    connect: Connect,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -188,20 +191,18 @@ def test_want_of_descriptors_is_logged_and_the_client_served_later(
 
     monkeypatch.setattr(UnixListener, "accept", fail_first)
     monkeypatch.setattr("vmm_main.chardev.unix_listener._ACCEPT_RETRY_S", 0.01)
-    client = RawClient(socket_path)
-    client.negotiate()
-    client.close()
+    connect().negotiate()
     assert failures == []
     assert capfd.readouterr().err.count("can't take a client") == 2
 
 
-def test_several_sockets_serve_at_once(running: RunningMonitors, socket_path: str, tmp_path: Path) -> None:
+def test_several_sockets_serve_at_once(running: RunningMonitors, connect: Connect, tmp_path: Path) -> None:
     second = RunningMonitors()
     paths = [str(tmp_path / f"q{index}") for index in range(3)]
     for index, path in enumerate(paths):
         second.listen(path, f"qmp{index}")
     second.start()
-    clients = [RawClient(path) for path in paths for _ in range(4)]
+    clients = [connect(path) for path in paths for _ in range(4)]
     for client in clients:
         client.negotiate()
     second.on_loop(second.machine.stop)
@@ -211,5 +212,4 @@ def test_several_sockets_serve_at_once(running: RunningMonitors, socket_path: st
     second.stop()
     for client in clients:
         assert client.receive() is None
-        client.close()
     assert not any(os.path.exists(path) for path in paths)
