@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from . import main_checks as of_main
 from . import place_checks as place
 from . import privilege_checks as privileges
 from . import reach_checks as reach
@@ -29,8 +30,8 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         place.hosts_namespaces,
         place.hosts_mounts,
         place.makers_landlock,
-        reach.inherited_descriptors,
-        reach.files_of_main,
+        of_main.inherited_descriptors,
+        of_main.files_of_main,
         reach.shared_memory,
         reach.code,
     ),
