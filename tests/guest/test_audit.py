@@ -184,8 +184,7 @@ def test_a_descriptor_that_was_left_open_for_main_is_a_difference(
         vm.report.wait_for("counter")
         found = differences(audited(vm.paths[0], DIFFERS))
         assert found == [
-            ("main", "descriptors", "left open by who started it: 9 -> /etc/passwd (r)"),
-            ("main", "file", "9 -> /etc/passwd (r)"),
+            ("main", "descriptor", "9 -> /etc/passwd (r), left open by who started it"),
         ]
     finally:
         vm.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +93,7 @@ def _look(client: QmpClient, *, compare_filters: bool) -> tuple[list[Audited], b
                             f"{error}: run the audit where the VM runs, in its pid namespace"
                         ) from error
         _check_main(processes[0])
+        asked = _asked_anew(client, processes[0], asked)
         for process in processes:
             if process.role == "device":
                 _take_certificate(client, process)
@@ -107,6 +109,16 @@ def _look(client: QmpClient, *, compare_filters: bool) -> tuple[list[Audited], b
         looked.get(id(entitled)) or Audited(entitled, [_not_looked_at(entitled)], None) for entitled in asked
     ]
     return audited, is_steady
+
+
+def _asked_anew(client: QmpClient, main: Process, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Has main tell of itself once what it has open is known: it can tell of all of that."""
+    with suppress(UnreadableError, GoneError):  # told where it is looked at
+        main.descriptors  # noqa: B018
+    told = entitlements_of(client)[0]
+    if told["pid"] == main.pid:
+        main.entitled = told
+    return [main.entitled, *asked[1:]]
 
 
 def _examine(process: Process, vm: Vm) -> Audited | None:

@@ -2,40 +2,58 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
-from .descriptors import EVENTFD
-from .finding import Finding, judge
+from .descriptors import Descriptor, read_descriptors
+from .finding import DIFFERENCE, OK, Finding
 from .process import Process
 from .vm import Vm
 
 _STANDARD = (0, 1, 2)
+_OWN_MEMORY = "/memfd:bulkhead-"
+_ALLOWED = "what it was told to open, or has for clients and devices"
 
 
-def inherited_descriptors(process: Process, _vm: Vm) -> Iterator[Finding]:
-    """Of main: what it opens closes on exec, so what doesn't was left open by whoever started it."""
-    strange = [
-        str(descriptor)
-        for descriptor in process.descriptors
-        if not descriptor.closes_on_exec and descriptor.number not in _STANDARD
-    ]
-    count = len(process.descriptors)
-    found = f"left open by who started it: {'; '.join(strange)}" if strange else f"{count}, all opened by it"
-    yield judge("descriptors", "standard ones, and what it was told to open", found, is_allowed=not strange)
+def descriptors(process: Process, vm: Vm) -> Iterator[Finding]:
+    """What it has before it tells what it has, and still has afterwards, is among what it tells.
+
+    So clients may come and go and devices be replaced meanwhile: what is there all along, it knows of.
+    """
+    still = set(read_descriptors(process.files))
+    held = [one for one in process.descriptors if one in still and one.number not in _STANDARD]
+    strange = dict(_strange(held, process, vm))
+    for descriptor, allowed in strange.items():
+        left_open = "" if descriptor.closes_on_exec else ", left open by who started it"
+        yield Finding("descriptor", allowed, f"{descriptor}{left_open}", DIFFERENCE)
+    if not strange:
+        yield Finding("descriptors", _ALLOWED, f"{len(held)}, and the standard ones", OK)
 
 
-# What main makes for itself and for its devices, as the kernel calls it. Sockets and pipes: QMP, chardevs.
-_MAKES = ("socket:", "pipe:", "/memfd:bulkhead-", "anon_inode:kvm-vm", "anon_inode:kvm-vcpu:", EVENTFD,
-          "anon_inode:[eventpoll]", "anon_inode:[pidfd]", "anon_inode:[signalfd]")  # fmt: skip
-_OPENS = ("/dev/kvm", "/dev/null", "/dev/ptmx", "/dev/pts/ptmx", "/run/bulkhead/uids.lock")
-
-
-def files_of_main(process: Process, _vm: Vm) -> Iterator[Finding]:
-    """Of main: every file it has open is one that it was told to open, or was given."""
-    told = [process.files.real_path(path) for path in process.entitled["files"]]
-    for descriptor in process.descriptors:
-        link = descriptor.link.removesuffix(" (deleted)")
-        if descriptor.number in _STANDARD or link in _OPENS or link.startswith(_MAKES):
-            continue
-        is_told = link in told or any(descriptor.is_the(role) for role in process.entitled["descriptors"])
-        yield judge("file", "one that it was told to open", str(descriptor), is_allowed=is_told)
+def _strange(held: list[Descriptor], process: Process, vm: Vm) -> Iterator[tuple[Descriptor, str]]:
+    """Those that main shouldn't have, and what is allowed instead."""
+    makes = {one["what"]: one["most"] for one in process.entitled["own-descriptors"]}
+    memory = process.entitled["shared-memory"]
+    pids = {one.pid for one in vm.processes}
+    count: Counter[object] = Counter()
+    for one in held:
+        roles = [role for role in process.entitled["descriptors"] if one.is_the(role)]
+        if not one.closes_on_exec:
+            yield one, "none that isn't closed on exec"
+        elif one.pidfd_of is not None:
+            if one.pidfd_of not in pids and not one.is_of_a_dead_process:
+                yield one, "of a process of this VM"
+        elif one.link.startswith(_OWN_MEMORY):
+            if not any(one.is_the(role) for role in memory):
+                yield one, "of memory of this VM"
+        elif roles and not any(set(one.access) <= set(role["access"]) for role in roles):
+            yield one, " and ".join(sorted({f"{role['role']} ({role['access']})" for role in roles}))
+        elif roles:
+            count[one.identity] += 1
+            if count[one.identity] > len(roles):
+                yield one, f"{roles[0]['role']}, as often as it tells: {len(roles)} times"
+        else:
+            most = makes.get(one.kind, 0)
+            count[one.kind] += 1
+            if count[one.kind] > most:
+                yield one, f"at most {most} of this kind" if most else _ALLOWED

@@ -40,13 +40,6 @@ class ProcessFiles:
         with _Refusals(name):
             return os.readlink(name, dir_fd=self._folder)
 
-    def real_path(self, path: str) -> str:
-        """Where a path leads that this process was told, as /proc has it for an open file."""
-        if "\0" in path:
-            return ""  # the kernel knows no such path
-        start = self.link("root") if path.startswith("/") else self.link("cwd")
-        return os.path.realpath(f"{start}/{path}")
-
     def stat(self, name: str) -> os.stat_result:
         """What a name stands for; a link's target."""
         with _Refusals(name):

@@ -78,6 +78,11 @@ class ChardevBackend:
         """Whether anybody is at the other end."""
         raise NotImplementedError
 
+    @property
+    def open_fds(self) -> list[int]:
+        """What it has open now, for an audit."""
+        raise NotImplementedError
+
     def describe(self) -> str:
         """What query-chardev's "filename" says, e.g. "unix:/path,server=on", "pty:/dev/pts/3"."""
         raise NotImplementedError

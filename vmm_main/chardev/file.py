@@ -78,6 +78,11 @@ class FileChardev(ChardevBackend):
         """A file is always there."""
         return True
 
+    @property
+    def open_fds(self) -> list[int]:
+        """The file."""
+        return self._output.open_fds
+
     def describe(self) -> str:
         """As QEMU's query-chardev has it."""
         return "file"

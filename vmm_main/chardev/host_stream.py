@@ -209,6 +209,11 @@ class OutputStream:
         else:
             self._fd = os.dup(fd)  # non-blocking, or a regular file or /dev/null: nobody to wait for
 
+    @property
+    def open_fds(self) -> list[int]:
+        """The stream's own descriptor."""
+        return [] if self._fd < 0 else [self._fd]
+
     def write(self, data: bytes) -> int:
         """Returns how many bytes are done with: taken, or dropped because nobody will ever take them."""
         done = 0

@@ -74,6 +74,11 @@ class PtyChardev(ChardevBackend):
         """Whether somebody has the other end open, as far as is known."""
         return self._input is not None
 
+    @property
+    def open_fds(self) -> list[int]:
+        """The master."""
+        return [self._master] if self._output is None else [self._master, *self._output.open_fds]
+
     def describe(self) -> str:
         """As QEMU's query-chardev has it."""
         return f"{'' if self.connected else 'disconnected:'}pty:{self.path}"

@@ -82,6 +82,12 @@ class StdioChardev(ChardevBackend):
         """Standard input and output are always there."""
         return True
 
+    @property
+    def open_fds(self) -> list[int]:
+        """What was opened beside the standard ones."""
+        own = [] if self._own_stdin is None else [self._own_stdin]
+        return own if self._output is None else own + self._output.open_fds
+
     def describe(self) -> str:
         """As QEMU's query-chardev has it."""
         return "stdio"

@@ -99,6 +99,13 @@ class SocketChardev(ChardevBackend):
         return self._client is not None and not self._has_left
 
     @property
+    def open_fds(self) -> list[int]:
+        """The listening socket, and the client's."""
+        sockets = (self._listener, self._client)
+        output = [] if self._output is None else self._output.open_fds
+        return [one.fileno() for one in sockets if one is not None] + output
+
+    @property
     def _where(self) -> str:
         """What the log calls it: the same, whether somebody is there or not."""
         where = f"unix:{self.config.path}" if self.config.path is not None else f"fd:{self.config.fd}"

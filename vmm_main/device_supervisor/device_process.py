@@ -136,6 +136,13 @@ class DeviceProcess:
         """What the zygote gives the process: its end of the socket, and the black box."""
         return self._theirs.fileno(), self.black_box.fd
 
+    @property
+    def open_sockets(self) -> list[int]:
+        """Main's ends of its sockets, and the other ones until they are given."""
+        ends = [self._channel.fileno(), self._theirs.fileno()]
+        ends += [] if self._last_io is None else self._last_io.open_fds
+        return [fd for fd in ends if fd >= 0]
+
     def made(self, pid: int | None, reason: str) -> None:
         """The zygote's answer: the pid, or why there is none."""
         self._theirs.close()

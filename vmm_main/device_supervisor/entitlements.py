@@ -7,6 +7,7 @@ files and memory are meant for it, by what they are in the kernel.
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from device_procs.device_registry import KINDS
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
     from vmm_main.device_supervisor.supervisor import DeviceSupervisor
 
 _FDINFO_BYTES = 4096
+_ACCESS = {os.O_RDONLY: "r", os.O_WRONLY: "w", os.O_RDWR: "rw"}
 
 
 def of_main(
     supervisor: DeviceSupervisor | None, memory_fd: int, vcpu_thread_ids: list[int], *, seccomp: bool
 ) -> dict[str, Any]:
-    """The main process: its own threads, and what it shares with its devices.
+    """The main process: its own threads, and what it shares with its devices or has for them.
 
     Args:
         supervisor: Of its devices, if there are any.
@@ -39,21 +41,36 @@ def of_main(
     threads = [_thread("main", [os.getpid()], ["main"], seccomp=seccomp)]
     threads.append(_thread("vcpu", vcpu_thread_ids, ["main", "vcpu"], seccomp=seccomp))
     memory = [_guest_memory(memory_fd, writable=True)]
-    backends: list[dict[str, Any]] = []
-    for device in supervisor.devices if supervisor is not None else ():
-        memory += _memory_of(device)
-        backends += _backends(device)
+    descriptors: list[dict[str, Any]] = []
+    if supervisor is not None:
+        descriptors += [told_as_open(role, fd) for role, fd in supervisor.open_fds]
+        for device in supervisor.devices:
+            memory += _memory_of(device)
+            descriptors += [*_backends(device), *_eventfds(device)]
     return {
         **_process("main", "main", os.getpid(), os.geteuid(), os.getegid(), is_settled=True),
         "threads": threads,
-        "descriptors": backends,
+        "descriptors": descriptors,
         "shared-memory": memory,
     }
 
 
+def told(role: str, fd: int, access: str) -> dict[str, Any]:
+    """A descriptor of main's that is for no more than this access."""
+    return {"role": role, "access": access, **_identity(fd)}
+
+
+def told_as_open(role: str, fd: int) -> dict[str, Any]:
+    """A descriptor of main's that is for the access that it was opened with."""
+    return told(role, fd, _ACCESS[fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE])
+
+
 def given(role: str, fd: int) -> dict[str, Any]:
-    """A descriptor that main was given by whoever runs it."""
-    return {"role": role, "access": "rw", **_identity(fd)}
+    """A descriptor that main was given by whoever runs it: it may be anything."""
+    try:
+        return {"role": role, "access": "rw", "eventfd-id": _eventfd_id(fd)}
+    except (OSError, LookupError):
+        return told_as_open(role, fd)
 
 
 def of_makers(supervisor: DeviceSupervisor) -> Iterator[dict[str, Any]]:
@@ -107,7 +124,7 @@ def _process(
     told: dict[str, Any] = {"name": name, "role": role, "uid": uid, "gid": gid, "settled": is_settled}
     if pid is not None:
         told["pid"] = pid
-    return {**told, "threads": [], "descriptors": [], "files": [], "own-descriptors": [], "shared-memory": []}
+    return {**told, "threads": [], "descriptors": [], "own-descriptors": [], "shared-memory": []}
 
 
 def _thread(name: str, ids: list[int], profiles: list[str], *, seccomp: bool) -> dict[str, Any]:
@@ -127,6 +144,10 @@ def _descriptors(device: SupervisedDevice, process: DeviceProcess) -> Iterator[d
     yield from _backends(device)
     if process.last_io_inode is not None:
         yield {"role": "end of its I/O", "access": "rw", "inode": process.last_io_inode}
+    yield from _eventfds(device)
+
+
+def _eventfds(device: SupervisedDevice) -> Iterator[dict[str, Any]]:
     for role, fds in (("kick", device.kick_fds), ("call", device.call_fds)):
         for index, fd in enumerate(fds):
             yield {"role": f"{role} of queue {index}", "access": "rw", "eventfd-id": _eventfd_id(fd)}

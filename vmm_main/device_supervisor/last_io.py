@@ -43,6 +43,11 @@ class LastIo:
         """Of the end that went to the process: what it is in /proc; before gave() only."""
         return os.fstat(self._theirs.fileno()).st_ino
 
+    @property
+    def open_fds(self) -> list[int]:
+        """Main's end, and the other one until it is given."""
+        return [self._ours.fileno(), self._theirs.fileno()]
+
     def gave(self) -> None:
         """The process has its end, or will never get it."""
         self._theirs.close()

@@ -252,6 +252,18 @@ class DeviceSupervisor:
         return {"nofile": _DESCRIPTORS, "fsize": device.held.file_bytes, "data": _DATA_BYTES}
 
     @property
+    def open_fds(self) -> list[tuple[str, int]]:
+        """What main has open for processes and their uids, but for what its devices hold; what each is."""
+        sockets = [
+            (f"control socket of {device.device_id}", fd)
+            for device in self.devices
+            if device.process is not None
+            for fd in device.process.open_sockets
+        ]
+        locks = [("lock of uids", fd) for fd in self._lease.lock_fds]
+        return [*self._zygotes.open_sockets, *sockets, *locks]
+
+    @property
     def spawner_pid(self) -> int | None:
         """The spawner, if it is there."""
         return self._zygotes.spawner_pid

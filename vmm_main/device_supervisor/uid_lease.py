@@ -81,6 +81,11 @@ class UidLease:
         """
         return self._first + self._place(device) if self.own_uids else os.getegid()
 
+    @property
+    def lock_fds(self) -> list[int]:
+        """What holds the lock, if there is one."""
+        return [] if self._lock is None or not self._lock.is_open else [self._lock.fd]
+
     def close(self) -> None:
         """Gives the block back; no process may have one of its uids any more."""
         if self._lock is not None:

@@ -93,6 +93,10 @@ class ZygoteLink:
             reason = str(error)
             self._loop.call_soon(lambda: self.fail(reason))
 
+    def fileno(self) -> int:
+        """Main's end of its socket; -1 once closed."""
+        return self._channel.fileno()
+
     @property
     def takes_requests(self) -> bool:
         """Whether it can be asked."""

@@ -122,6 +122,13 @@ class ZygoteSupply:
             link.forget()
 
     @property
+    def open_sockets(self) -> list[tuple[str, int]]:
+        """Main's ends of the sockets to spawner and zygotes, and what each is."""
+        ends = [("socket to the spawner", self._spawner.fileno())]
+        ends += [("socket to a zygote", link.fileno()) for link in self._links]
+        return [(role, fd) for role, fd in ends if fd >= 0]
+
+    @property
     def pids(self) -> list[int]:
         """Of the processes that aren't reaped: spawner and zygotes."""
         spawner = self.spawner_pid

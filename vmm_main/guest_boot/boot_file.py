@@ -63,6 +63,11 @@ class BootFile:
             self.close()
             raise
 
+    @property
+    def told(self) -> tuple[str, int]:
+        """How the user asked for it, and the descriptor: for an audit."""
+        return f"{self._option} {self._path}", self._fd
+
     def close(self) -> None:
         """Closes the descriptor; closing twice does nothing."""
         if self._fd >= 0:

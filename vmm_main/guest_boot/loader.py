@@ -58,6 +58,11 @@ class BootImages:
         if self._initrd is not None:
             self._initrd.close()
 
+    @property
+    def told(self) -> list[tuple[str, int]]:
+        """How the user asked for each, and its descriptor: for an audit."""
+        return [file.told for file in (self._kernel, self._initrd) if file is not None]
+
     def load(self, memory: BootMemory, append: str, acpi_rsdp_gpa: int) -> CpuEntry:
         """Loads everything the boot CPU needs, by the kernel's format.
 

@@ -172,6 +172,11 @@ class Machine:
         """The descriptor of the guest's memory."""
         return self._board.memory.fd
 
+    @property
+    def boot_files(self) -> list[tuple[str, int]]:
+        """How the user asked for each file that the guest boots from, and its descriptor."""
+        return self._board.boot_files
+
     def vcpu_thread_ids(self) -> list[int]:
         """The kernel's thread ids of the vCPUs, in their order."""
         return [vcpu.thread_id for vcpu in self._board.vcpus]

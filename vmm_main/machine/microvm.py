@@ -144,6 +144,11 @@ class MicroVm:
             self._slots = VirtioMmioSlots(devices, self._mmio_bus, self.memory.is_ram)
             self.power_registers.set_slots_present(self._slots.present)
 
+    @property
+    def boot_files(self) -> list[tuple[str, int]]:
+        """How the user asked for each, and its descriptor: for an audit."""
+        return self._images.told
+
     def power_on(self) -> None:
         """Makes the KVM VM and its CPUs and loads the guest; all CPUs are parked afterwards.
 

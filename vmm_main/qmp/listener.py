@@ -99,6 +99,11 @@ class QmpMonitors:
         return self._server
 
     @property
+    def open_fds(self) -> list[int]:
+        """The sockets: those that listen, and their clients'."""
+        return [fd for listener in self.listeners for fd in listener.open_fds]
+
+    @property
     def loop(self) -> EventLoop:
         """The event loop, once started."""
         assert self._machine is not None
@@ -150,6 +155,11 @@ class QmpListener:
         """Returns what query-chardev calls the file name, in QEMU's form."""
         where = f"fd:{self._unix.fileno()}" if self.config.path is None else f"unix:{self.config.path}"
         return f"{'' if self._clients else 'disconnected:'}{where},server=on"
+
+    @property
+    def open_fds(self) -> list[int]:
+        """The socket that listens, and its clients'."""
+        return [self._unix.fileno(), *(client.fileno() for client in self._clients)]
 
     def client_left(self, client: SocketTransport) -> None:
         """Forgets a client; another may take its place."""

@@ -44,6 +44,10 @@ class MachineInterface(Protocol):
     def guest_memory_fd(self) -> int:
         """The descriptor of the guest's memory."""
 
+    @property
+    def boot_files(self) -> list[tuple[str, int]]:
+        """How the user asked for each file that the guest boots from, and its descriptor."""
+
     def stop(self) -> None:
         """Pauses the vCPUs and emits STOP; a BulkheadError if they don't run."""
 

@@ -52,6 +52,10 @@ class SocketTransport:
         """Whether the client hasn't closed its socket."""
         return not self._gone
 
+    def fileno(self) -> int:
+        """The client's socket."""
+        return self._socket.fileno()
+
     def start(self, session: QmpSession) -> None:
         """Begins to serve."""
         self._session = session

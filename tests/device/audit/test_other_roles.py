@@ -29,7 +29,7 @@ UNREAD_TO_OTHERS = {
     "installed filters of zygote",
 }
 DIFFERING = {
-    "main": {*_OF_ALL, *_filters_of("main"), "descriptors", "file"},
+    "main": {*_OF_ALL, *_filters_of("main"), "descriptor"},
     "spawner": {*_OF_ALL, "session", "descriptor"},
     "zygote": {*_OF_ALL, *_OF_USERS_ZYGOTE, *_filters_of("zygote"), "net namespace", "descriptor", "session"},
 }

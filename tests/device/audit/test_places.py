@@ -21,7 +21,6 @@ from tests.device.supervised_vm import SupervisedVm
 from tools.bulkhead_audit.aspects import findings_of
 from tools.bulkhead_audit.audit import host_landlock
 from tools.bulkhead_audit.finding import DIFFERENCE, UNREAD, Finding
-from tools.bulkhead_audit.process_files import ProcessFiles
 
 _IS_ROOT = os.geteuid() == 0
 _REFUSED, _MOUNTED = 10, 11  # exit statuses
@@ -121,17 +120,6 @@ def test_a_main_that_could_not_see_where_it_was_is_not_called_right(entitled: En
         process = next(process for process in vm.processes if process.role == role)
         unread = {finding.aspect for finding in findings_of(process, vm) if finding.verdict == UNREAD}
     assert unread >= {"namespaces", "mounts"}
-
-
-def test_a_path_that_main_was_told_is_below_mains_root(tmp_path: Path) -> None:
-    """A launcher's jail may be a chroot; /proc has an open file's path as whoever reads it has it."""
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    with placed_stranger("root directory", folder) as pid:
-        files = ProcessFiles(pid)
-        assert files.real_path("/image") == f"{folder}/image"
-        assert files.real_path("image") == f"{CHECKOUT}/image"
-        files.close()
 
 
 def test_landlock_refuses_what_makes_a_devices_root(tmp_path: Path) -> None:

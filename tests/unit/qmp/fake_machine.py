@@ -32,6 +32,7 @@ class FakeMachine:
         self.status = "running"
         self.supervisor = None
         self.guest_memory_fd = 0  # some open descriptor: nothing is kept there
+        self.boot_files: list[tuple[str, int]] = []
         self.chardevs: dict[str, ChardevBackend] = {}
         self.quit_asked = threading.Event()
         self._listeners: list[Callable[[str, dict[str, Any]], None]] = []

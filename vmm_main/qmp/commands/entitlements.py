@@ -37,7 +37,7 @@ THREADS = Struct(
 )
 DESCRIPTOR = Struct(
     "DescriptorEntitlement",
-    "An open file that a process was given, told by what it is in the kernel.",
+    "An open file of a process, told by what it is in the kernel.",
     Member("role", STR, "What it is for."),
     Member("access", ACCESS, "What it may be used for."),
     Member("inode", INT, "Its inode; of a socket, of the process's own end.", optional=True),
@@ -91,9 +91,16 @@ PROCESS_ENTITLEMENT = Struct(
     Member("uid", INT, "Its user, on the host."),
     Member("gid", INT, "Its group, on the host."),
     Member("threads", ArrayOf(THREADS), "Its threads."),
-    Member("descriptors", ArrayOf(DESCRIPTOR), "What it was given: devices, and main by whoever runs it."),
-    Member("files", ArrayOf(STR), "What main was told to open, beside that: paths, as on its command line."),
-    Member("own-descriptors", ArrayOf(OWN_DESCRIPTORS), "What a device makes for itself."),
+    Member(
+        "descriptors",
+        ArrayOf(DESCRIPTOR),
+        "What it was given, or, of main, was told to open or has opened for clients and devices.",
+    ),
+    Member(
+        "own-descriptors",
+        ArrayOf(OWN_DESCRIPTORS),
+        "What a device or main makes for itself beside that, which is told by its number alone.",
+    ),
     Member("shared-memory", ArrayOf(SHARED_MEMORY), "What it shares with others."),
     Member("limits", LIMITS, "Resource limits of a device.", optional=True),
     Member(
@@ -121,6 +128,7 @@ FILTER_PROGRAM = Struct(
 
 def _query_process_entitlements(call: Call) -> list[dict[str, Any]]:
     from vmm_main.device_supervisor import entitlements
+    from vmm_main.qmp.main_descriptors import made_descriptors, told_descriptors
     from vmm_main.self_confinement import remembered_place
 
     machine = call.machine
@@ -131,13 +139,8 @@ def _query_process_entitlements(call: Call) -> list[dict[str, Any]]:
     place = remembered_place()
     if place is not None:
         main["place"] = place
-    config = machine.config
-    files = [config.kernel_path, config.initrd_path, config.log_path]
-    files += [chardev.path for chardev in config.chardevs if chardev.backend == "file"]
-    main["files"] = [path for path in files if path is not None]
-    given = [(f"-add-fd set={entry.set_id}", entry.fd) for entry in config.fd_sets]
-    given += [(f"getfd {name}", fd) for name, fd in call.server.descriptors.named]
-    main["descriptors"] += [entitlements.given(role, fd) for role, fd in given]
+    main["descriptors"] += told_descriptors(call.server)
+    main["own-descriptors"] = made_descriptors(machine)
     found = [main]
     if supervisor is not None:
         found += entitlements.of_makers(supervisor)
@@ -198,7 +201,6 @@ TABLE = Table(
                         }
                     ],
                     "descriptors": [{"role": "kick of queue 0", "access": "rw", "eventfd-id": 7}],
-                    "files": [],
                     "own-descriptors": [{"what": "anon_inode:[eventfd]", "most": 2}],
                     "shared-memory": [
                         {

@@ -60,7 +60,7 @@ def test_answers_that_are_all_almost_late(serve: Serve, monkeypatch: pytest.Monk
 
 MAIN: dict[str, Any] = {
     **{"name": "main", "role": "main", "pid": 1, "settled": True, "uid": 0, "gid": 0},
-    **{"threads": [], "descriptors": [], "files": [], "own-descriptors": [], "shared-memory": []},
+    **{"threads": [], "descriptors": [], "own-descriptors": [], "shared-memory": []},
 }
 _NESTED = "[" * 100_000
 
