@@ -1,4 +1,4 @@
-"""bulkhead-audit finds what main holds and isn't to: each planted alone, in the main of a real VM."""
+"""bulkhead-audit finds what main holds or maps and isn't to: each planted alone, in the main of a real VM."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.guest.test_audit import DIFFERS, audited, differences
 pytestmark = pytest.mark.timeout(300)
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+IS_ROOT = os.geteuid() == 0
 StartPlanted = Callable[[str], BareMetalVm]
 # What is planted -> the aspect that differs, and what is found.
 PLANTED: dict[str, tuple[str, str]] = {
@@ -34,6 +35,13 @@ PLANTED: dict[str, tuple[str, str]] = {
     "disk to write": ("descriptor", f"{DISK} (rw)"),
     "disk once more": ("descriptor", f"{DISK} (r)"),
     "log to read": ("descriptor", f"{LOG} (rw)"),
+    "mapped file": ("mapped files", "/etc/passwd"),
+    "mapped file, shared": ("mapped files", "/etc/passwd"),
+    "mapped file, as code": ("mapped files", "/etc/passwd"),
+    "code of a memfd": ("code", "/memfd:planted"),
+    "code of a deleted file": ("code", "code.so (deleted)"),
+    "code of a text": ("mapped files", "code.so"),
+    **({"code of somebody else": ("mapped files", "code.so")} if IS_ROOT else {}),
 }
 
 

@@ -33,6 +33,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         of_main.descriptors,
         reach.shared_memory,
         reach.code,
+        of_main.mapped_files,
     ),
     "spawner": (
         *_OF_ALL,

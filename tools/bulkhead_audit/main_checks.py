@@ -1,12 +1,14 @@
-"""What the main process can reach by what it has open."""
+"""What the main process can reach by what it has open or mapped."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 
+from .code_files import is_code, is_libcs, is_programs
 from .descriptors import Descriptor, read_descriptors
-from .finding import DIFFERENCE, OK, Finding
+from .finding import DIFFERENCE, OK, Finding, judge
+from .mappings import Mapping
 from .process import Process
 from .vm import Vm
 
@@ -57,3 +59,30 @@ def _strange(held: list[Descriptor], process: Process, vm: Vm) -> Iterator[tuple
             count[one.kind] += 1
             if count[one.kind] > most:
                 yield one, f"at most {most} of this kind" if most else _ALLOWED
+
+
+def mapped_files(process: Process, _vm: Vm) -> Iterator[Finding]:
+    """Its program's: those of which it maps code. What is code and may not be, code() tells."""
+    memory = process.entitled["shared-memory"]
+    code: dict[tuple[int, int], Mapping] = {}
+    for one in process.mappings:
+        if one.is_executable and one.inode:
+            code[one.device, one.inode] = one
+    wrong = sorted(
+        {
+            one.path
+            for one in process.mappings
+            if one.inode
+            and not (one.is_shared and one.is_writable)  # shared_memory()'s
+            and not any(one.is_the(role) for role in memory)
+            and not _is_programs(process, one, code.get((one.device, one.inode)))
+        }
+    )
+    found = ", ".join(wrong) or "no others"
+    yield judge("mapped files", "the program's", found, is_allowed=not wrong)
+
+
+def _is_programs(process: Process, mapping: Mapping, code: Mapping | None) -> bool:
+    if code is None:
+        return is_libcs(mapping)
+    return not is_code(process, code) or is_programs(process, code)

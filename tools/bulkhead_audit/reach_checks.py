@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from .code_files import is_code
 from .descriptors import EVENTFD, IO_URING, Descriptor
 from .finding import OK, Finding, judge
-from .mappings import Mapping
 from .process import Process
 from .vm import Vm
 
-# Memory that the kernel gives every process; the last two can't be written to by anybody.
-_KERNELS_CODE = ("[vdso]", "[vsyscall]")
 _STANDARD = (0, 1, 2)
 
 
@@ -110,16 +108,10 @@ def shared_memory(process: Process, _vm: Vm) -> Iterator[Finding]:
 
 
 def code(process: Process, _vm: Vm) -> Iterator[Finding]:
-    """Nothing is both code and writable, and all code comes from files."""
-    wrong = [str(mapping) for mapping in process.mappings if mapping.is_executable and not _is_code(mapping)]
+    """Nothing is both code and writable, and all code comes from files that have a name."""
+    wrong = [str(one) for one in process.mappings if one.is_executable and not is_code(process, one)]
     found = "; ".join(wrong) or "all from files, none of it writable"
     yield judge("code", "from files, not writable", found, is_allowed=not wrong)
-
-
-def _is_code(mapping: Mapping) -> bool:
-    return mapping.path in _KERNELS_CODE or (
-        not mapping.is_writable and not mapping.is_shared and mapping.inode != 0
-    )
 
 
 def mapped_files(process: Process, vm: Vm) -> Iterator[Finding]:

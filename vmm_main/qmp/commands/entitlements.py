@@ -90,6 +90,7 @@ PROCESS_ENTITLEMENT = Struct(
     Member("settled", BOOL, "Whether all that it takes from itself is taken: false during its start."),
     Member("uid", INT, "Its user, on the host."),
     Member("gid", INT, "Its group, on the host."),
+    Member("program-uid", INT, "Of main: who owns its program, on the host.", optional=True),
     Member("threads", ArrayOf(THREADS), "Its threads."),
     Member(
         "descriptors",
@@ -126,6 +127,14 @@ FILTER_PROGRAM = Struct(
 )
 
 
+def _program_uid() -> int:
+    from os import stat
+
+    from vmm_main.device_supervisor.spawner import module_path
+
+    return stat(f"{module_path()[0]}/vmm_main").st_uid
+
+
 def _query_process_entitlements(call: Call) -> list[dict[str, Any]]:
     from vmm_main.device_supervisor import entitlements
     from vmm_main.qmp.main_descriptors import made_descriptors, told_descriptors
@@ -139,6 +148,7 @@ def _query_process_entitlements(call: Call) -> list[dict[str, Any]]:
     place = remembered_place()
     if place is not None:
         main["place"] = place
+    main["program-uid"] = _program_uid()
     main["descriptors"] += told_descriptors(call.server)
     main["own-descriptors"] = made_descriptors(machine)
     found = [main]
