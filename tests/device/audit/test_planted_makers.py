@@ -49,9 +49,9 @@ IN_ALL: Planted = {
     "inheritable set": ({"capabilities"}, "CapInh number 13"),
 }
 OF_MAIN: Planted = {
-    "file": ({"file"}, "/etc/passwd (r)"),
-    "file that was left open": ({"descriptors", "file"}, "/etc/passwd (r)"),
-    "socket that was left open": ({"descriptors"}, "socket:["),
+    "file": ({"descriptor"}, "/etc/passwd (r)"),
+    "file that was left open": ({"descriptor"}, "/etc/passwd (r)"),
+    "socket that was left open": ({"descriptor"}, "socket:["),
 }
 OF_MAKERS: Planted = {
     "parent": ({"parent"}, ""),
@@ -161,6 +161,10 @@ def look(entitled: Entitled, role: str, pid: int, *, has_spawner: bool = True) -
         # Which has made its session, as far as a process can be in the place of two.
         next(record for record in records if record["role"] == "spawner")["pid"] = pid
     record["pid"] = pid
+    if role == "main":
+        # What the stand-in has for its socket to the test is one that main tells of.
+        inode = int(os.readlink(f"/proc/{pid}/fd/3").strip("socket:[]"))
+        record["descriptors"] = [{"role": "its socket", "access": "rw", "inode": inode}]
     for threads in record["threads"]:
         threads["ids"] = [pid] * len(threads["ids"])
     with opened(records) as vm:
