@@ -89,6 +89,8 @@ class ZygoteLink:
             self._expect_answer()
         try:
             self._channel.send(Message("MAKE_DEVICE", fields, request_id, descriptors))
+        except PeerGoneError:
+            return  # its socket and its pidfd are watched, and its status tells why
         except ChannelError as error:
             reason = str(error)
             self._loop.call_soon(lambda: self.fail(reason))
