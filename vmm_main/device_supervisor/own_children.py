@@ -32,14 +32,12 @@ def own_children() -> list[int] | None:
         return None
 
 
-def kill_child(pid: int, pidfd: int) -> bool:
-    """Kills one, and tells whether main may: a zygote or spawner that was taken over can change its user."""
+def kill_child(pid: int, pidfd: int) -> None:
+    """Kills one, if main may: a zygote or spawner that was taken over can make itself another user's."""
     try:
         _signal.pidfd_send_signal(pidfd, _signal.SIGKILL)
     except PermissionError:
         _log.error(f"process {pid} can't be killed: it has become another user's")
-        return False
-    return True
 
 
 def end_children(known: Iterable[int], until_s: float) -> list[int]:
