@@ -1,4 +1,4 @@
-"""A process that is in nobody's jail."""
+"""A process that is in nobody's jail, and what those of a real VM are entitled to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.device.audit.stand_in_rig import Entitled
+from tests.device.supervised_vm import SupervisedVm
 
 
 @pytest.fixture(scope="module")
@@ -21,3 +24,11 @@ def stranger() -> Iterator[int]:
         assert process.stdout.readline() == b"ready\n"
         yield process.pid
         process.communicate()
+
+
+@pytest.fixture(scope="module")
+def entitled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Entitled]:
+    """What a real VM's processes are entitled to."""
+    vm = SupervisedVm(tmp_path_factory.mktemp("run") / "uids.lock", [{}])
+    yield Entitled(vm)
+    vm.close()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
 from tests.device.audit.stand_in_rig import Entitled, opened
-from tests.device.supervised_vm import SupervisedVm
 from tools.bulkhead_audit.aspects import findings_of
 from tools.bulkhead_audit.finding import DIFFERENCE, UNREAD
 
@@ -33,13 +31,6 @@ DIFFERING = {
     "spawner": {*_OF_ALL, "session", "descriptor"},
     "zygote": {*_OF_ALL, *_OF_USERS_ZYGOTE, *_filters_of("zygote"), "net namespace", "descriptor", "session"},
 }
-
-
-@pytest.fixture(scope="module")
-def entitled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Entitled]:
-    vm = SupervisedVm(tmp_path_factory.mktemp("run") / "uids.lock", [{}])
-    yield Entitled(vm)
-    vm.close()
 
 
 @pytest.mark.parametrize("role", ["spawner", "zygote"])

@@ -17,7 +17,6 @@ import pytest
 from device_procs.data_plane._data_plane import lib
 from tests.device.audit import raw_calls
 from tests.device.audit.stand_in_rig import CHECKOUT, Entitled, opened
-from tests.device.supervised_vm import SupervisedVm
 from tools.bulkhead_audit.aspects import findings_of
 from tools.bulkhead_audit.audit import host_landlock
 from tools.bulkhead_audit.finding import DIFFERENCE, UNREAD, Finding
@@ -44,13 +43,6 @@ OF_THE_ZYGOTE = {"net namespace"} | (set() if _IS_ROOT else {"user namespace"})
 CASES = [
     (role, plant) for role in ROLES for plant in PLANTED if role != "zygote" or plant not in OF_THE_ZYGOTE
 ]
-
-
-@pytest.fixture(scope="module")
-def entitled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Entitled]:
-    vm = SupervisedVm(tmp_path_factory.mktemp("run") / "uids.lock", [{}])
-    yield Entitled(vm)
-    vm.close()
 
 
 @contextmanager

@@ -19,7 +19,6 @@ import pytest
 
 from tests.device.audit.maker_stand_in import CAPABILITIES, KEPT
 from tests.device.audit.stand_in_rig import CHECKOUT, Entitled, opened
-from tests.device.supervised_vm import SupervisedVm
 from tools.bulkhead_audit.aspects import findings_of
 from tools.bulkhead_audit.finding import DIFFERENCE, OK, Finding
 
@@ -113,13 +112,6 @@ ROOTS_ONLY = {
     *(f"capability {name}" for name in CAPABILITIES),
 }
 CASES = [(role, plant) for role in ROLES for plant in PLANTED[role] if IS_ROOT or plant not in ROOTS_ONLY]
-
-
-@pytest.fixture(scope="module")
-def entitled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Entitled]:
-    vm = SupervisedVm(tmp_path_factory.mktemp("run") / "uids.lock", [{}])
-    yield Entitled(vm)
-    vm.close()
 
 
 @contextmanager
